@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: MIT
+#
+# One Makefile for all: make [all|bpf|check|demo|test|bench|install|lint|clean]
+#   V=1    show the commands       SAN=1  address and undefined-behaviour sanitizers
+#   B=DIR  where to build          CC, CLANG, BPFTOOL, CFLAGS, DESTDIR, PREFIX as usual
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all bpf check demo test bench install lint clean setup-build setup-test
+
+CC      := gcc
+CXX     := g++
+CLANG   ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+PREFIX  ?= /usr/local
+B       ?= build$(if $(SAN),-san)
+ARCH    := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(2)
+endif
+
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+WARN     := -Wall -Wextra -Werror
+OPT      := -O2 -g $(if $(SAN),$(SANFLAGS))
+# -iquote, not -I, for lib: its elf.h is not the system's.
+COMMON   := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(WARN)
+TOOLS_CFLAGS  := $(COMMON) -I. -Itools -iquote tools/lib -I$(B)/gen
+SERVER_CFLAGS := $(COMMON) -Wno-unused-parameter -DH2O_USE_LIBUV=0 -Iserver
+TOOLS_LIBS  := -lbpf -ldw -lelf -lz -lprotobuf-c -lcapstone -lstdc++ -lm
+SERVER_LIBS := -lh2o-evloop -lssl -lcrypto -ljansson -lsqlite3 -lsodium -lpthread
+# The kernel's UAPI headers of Debian's multiarch layout; the same text for every architecture.
+BPF_CFLAGS := -O2 -g $(WARN) -Wno-unused-parameter -Wno-missing-field-initializers -target bpf \
+              -mcpu=v3 -I. -I/usr/include/$(shell $(CC) -print-multiarch)
+
+all: $(B)/periscope $(B)/coworkingd
+
+# ---------------------------------------------------------------- BPF objects ----
+
+BPF_TOOLS := $(patsubst bpf/%.bpf.c,%,$(wildcard bpf/*.bpf.c))
+BPF_ARCHES := x86 arm64
+BPF_OBJS := $(foreach a,$(BPF_ARCHES),$(foreach t,$(BPF_TOOLS),$(B)/bpf/$(a)/$(t).bpf.o))
+
+bpf: $(BPF_OBJS)
+
+define bpf_rule
+$(B)/bpf/$(1)/%.raw.o: bpf/%.bpf.c
+	$$(call say,BPF,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CLANG) $$(BPF_CFLAGS) -D__TARGET_ARCH_$(1) -MMD -MP -c $$< -o $$@
+$(B)/bpf/$(1)/%.bpf.o: $(B)/bpf/$(1)/%.raw.o
+	$$(Q)$$(BPFTOOL) gen object $$@ $$<
+endef
+$(foreach a,$(BPF_ARCHES),$(eval $(call bpf_rule,$(a))))
+
+$(B)/gen/%.skel.h: $(B)/bpf/$(ARCH)/%.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+
+SKELS := $(BPF_TOOLS:%=$(B)/gen/%.skel.h)
+
+# ---------------------------------------------------------------- periscope ----
+
+LIB_SRCS  := $(wildcard tools/lib/*.c)
+LIB_OBJS  := $(LIB_SRCS:tools/%.c=$(B)/tools/%.o) $(B)/gen/profile.pb-c.o
+MAIN_OBJS := $(patsubst tools/%.c,$(B)/tools/%.o,$(wildcard tools/*.c))
+GEN_HDRS  := $(SKELS) $(B)/gen/profile.pb-c.h
+
+$(B)/gen/profile.pb-c.c $(B)/gen/profile.pb-c.h &: tools/lib/profile.proto
+	$(call say,PROTOC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)protoc-c --proto_path=tools/lib --c_out=$(B)/gen profile.proto
+
+$(B)/tools/%.o: tools/%.c | $(GEN_HDRS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(OPT) $(TOOLS_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/gen/%.pb-c.o: $(B)/gen/%.pb-c.c
+	$(call say,CC,$@)
+	$(Q)$(CC) $(OPT) $(TOOLS_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/periscope: $(MAIN_OBJS) $(LIB_OBJS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(OPT) $(CFLAGS) $^ $(TOOLS_LIBS) $(LDFLAGS) -o $@
+
+# ---------------------------------------------------------------- coworkingd ----
+
+SERVER_OBJS := $(patsubst server/%.c,$(B)/server/%.o,$(wildcard server/*.c))
+
+$(B)/server/%.o: server/%.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(OPT) $(SERVER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/coworkingd: $(SERVER_OBJS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(OPT) $(CFLAGS) $^ $(SERVER_LIBS) $(LDFLAGS) -o $@
+
+# ---------------------------------------------------------------- tests ----
+
+# Unit tests are always sanitized, whatever the rest is: their library is built a second time.
+UT        := $(B)/unit
+UNIT_LIB  := $(LIB_SRCS:tools/%.c=$(UT)/%.o) $(UT)/gen/profile.pb-c.o
+UNIT_BINS := $(patsubst tests/unit/%.c,$(UT)/%,$(wildcard tests/unit/test_*.c))
+UNIT_CC    = $(CC) -O1 -g $(SANFLAGS) $(TOOLS_CFLAGS) $(CFLAGS) -Itests/unit -MMD -MP
+
+$(UT)/lib/%.o: tools/lib/%.c | $(GEN_HDRS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(UNIT_CC) -c $< -o $@
+
+$(UT)/gen/%.o: $(B)/gen/%.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(UNIT_CC) -c $< -o $@
+
+$(UT)/test_%.o: tests/unit/test_%.c | $(GEN_HDRS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(UNIT_CC) -c $< -o $@
+
+$(UT)/libunit.a: $(UNIT_LIB)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(UNIT_BINS): %: %.o $(UT)/libunit.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SANFLAGS) $< $(UT)/libunit.a $(TOOLS_LIBS) $(UNIT_LIBS_$(@F)) -lcmocka -o $@
+
+# Programs with known answers. Options of one: a line `/* build: ... */` in its source.
+WORKLOADS := $(patsubst tests/workloads/%.c,$(B)/workloads/%,$(wildcard tests/workloads/*.c))
+workload_flags = $(shell sed -n 's|^/\* build: \(.*\) \*/$$|\1|p' $(1))
+
+$(B)/workloads/%: tests/workloads/%.c tests/workloads/workload.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE $< -o $@ -pthread -ldl \
+		$(call workload_flags,$<)
+
+# The kernel types that BPF reads, all of them, for the comparison with the running kernel's BTF.
+$(B)/bpf/vmlinux_check.o: vmlinux/vmlinux.h
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -D__TARGET_ARCH_$(ARCH) -fno-eliminate-unused-debug-types \
+		-include $< -c -x c /dev/null -o $@
+
+# No root, no BTF of the running kernel.
+check: all bpf $(UNIT_BINS) $(WORKLOADS) $(B)/bpf/vmlinux_check.o
+	$(Q)tests/run-unit $(B)
+
+# The same, and the live tests on the running kernel.
+test: setup-test
+	$(Q)$(MAKE) --no-print-directory check
+	$(Q)tests/run-live $(B)
+
+setup-build:
+	$(Q)scripts/setup build
+
+setup-test:
+	$(Q)scripts/setup build
+	$(Q)scripts/setup test
+
+demo: setup-build
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo $(B)
+
+lint:
+	$(Q)scripts/lint
+
+COMMANDS = $(patsubst tools/cmd_%.c,%,$(wildcard tools/cmd_*.c))
+
+install: $(B)/periscope $(B)/coworkingd
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(B)/periscope $(B)/coworkingd $(DESTDIR)$(PREFIX)/bin
+	$(foreach c,$(COMMANDS),ln -sf periscope $(DESTDIR)$(PREFIX)/bin/periscope-$(c);)
+	install -m 644 $(wildcard tools/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
+
+clean:
+	rm -rf build build-san
+
+# For scripts that need what is set here: make print-TOOLS_CFLAGS
+print-%:
+	@echo '$($*)'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

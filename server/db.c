@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "db.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* "CoWk": marks the file as ours, so that no other program's database is ever written to */
+#define APPLICATION_ID 0x436f576b
+#define SCHEMA_VERSION 1
+
+/* How long the writer waits for another process, in ms. A reader is in an event loop: hardly. */
+#define BUSY_WRITER 2000
+#define BUSY_READER 50
+
+/*
+ * Bookings keep their rowid: it is the order in which they were made, and the index on user_id
+ * ends in it, so that a user's bookings come out in that order without sorting.
+ */
+static const char schema[] = "CREATE TABLE users ("
+			     "  id TEXT PRIMARY KEY NOT NULL,"
+			     "  email TEXT NOT NULL UNIQUE,"
+			     "  username TEXT NOT NULL UNIQUE,"
+			     "  password_hash TEXT NOT NULL"
+			     ") STRICT;"
+			     "CREATE TABLE rooms ("
+			     "  id TEXT PRIMARY KEY NOT NULL,"
+			     "  name TEXT NOT NULL UNIQUE,"
+			     "  category TEXT NOT NULL,"
+			     "  cost REAL NOT NULL,"
+			     "  number_of_seats INTEGER NOT NULL,"
+			     "  main_photo TEXT NOT NULL"
+			     ") STRICT;"
+			     "CREATE TABLE photos ("
+			     "  room_id TEXT NOT NULL REFERENCES rooms(id) ON DELETE CASCADE,"
+			     "  position INTEGER NOT NULL,"
+			     "  url TEXT NOT NULL,"
+			     "  PRIMARY KEY (room_id, position)"
+			     ") STRICT, WITHOUT ROWID;"
+			     "CREATE TABLE bookings ("
+			     "  id TEXT PRIMARY KEY NOT NULL,"
+			     "  room_id TEXT NOT NULL REFERENCES rooms(id),"
+			     "  user_id TEXT NOT NULL REFERENCES users(id),"
+			     "  booked_on TEXT NOT NULL,"
+			     "  created_at TEXT NOT NULL,"
+			     "  UNIQUE (room_id, booked_on)"
+			     ") STRICT;"
+			     "CREATE INDEX bookings_user ON bookings(user_id);";
+
+#define ROOM_COLUMNS                                                                           \
+	"SELECT r.id, r.name, r.cost, r.number_of_seats, r.category, r.main_photo,"            \
+	"  NOT EXISTS (SELECT 1 FROM bookings b WHERE b.room_id = r.id AND b.booked_on = ?1)," \
+	"  p.url"                                                                              \
+	"  FROM rooms r LEFT JOIN photos p ON p.room_id = r.id "
+
+static const char *const statements[STMT_COUNT] = {
+	[STMT_PING] = "SELECT 1",
+	/* IMMEDIATE: a deferred transaction that comes to write late fails without waiting */
+	[STMT_BEGIN] = "BEGIN IMMEDIATE",
+	[STMT_COMMIT] = "COMMIT",
+	[STMT_ROLLBACK] = "ROLLBACK",
+	[STMT_SAVEPOINT] = "SAVEPOINT item",
+	[STMT_SAVEPOINT_RELEASE] = "RELEASE item",
+	[STMT_SAVEPOINT_ROLLBACK] = "ROLLBACK TO item",
+	/* a row for each photo, those of a room next to each other */
+	[STMT_ROOMS] = ROOM_COLUMNS "ORDER BY r.name, p.position",
+	[STMT_ROOM] = ROOM_COLUMNS "WHERE r.id = ?2 ORDER BY p.position",
+	[STMT_PHOTOS] = "SELECT p.url FROM rooms r LEFT JOIN photos p ON p.room_id = r.id"
+			" WHERE r.id = ?1 ORDER BY p.position",
+	[STMT_CREDENTIALS] = "SELECT id, password_hash FROM users WHERE username = ?1",
+	[STMT_USER] = "SELECT 1 FROM users WHERE id = ?1",
+	[STMT_BOOKINGS] = "SELECT id, room_id, booked_on, created_at FROM bookings"
+			  " WHERE user_id = ?1 ORDER BY rowid LIMIT ?2 OFFSET ?3",
+	[STMT_BOOKING_ADD] = "INSERT INTO bookings (id, room_id, user_id, booked_on, created_at)"
+			     " VALUES (?1, ?2, ?3, ?4, ?5)",
+	[STMT_BOOKING_DELETE] = "DELETE FROM bookings WHERE id = ?1 AND user_id = ?2",
+	[STMT_FILLED] = "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM rooms)",
+	[STMT_USER_ADD] = "INSERT INTO users (id, email, username, password_hash)"
+			  " VALUES (?1, ?2, ?3, ?4)",
+	[STMT_ROOM_ADD] = "INSERT INTO rooms (id, name, category, cost, number_of_seats,"
+			  " main_photo) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[STMT_PHOTO_ADD] = "INSERT INTO photos (room_id, position, url) VALUES (?1, ?2, ?3)",
+};
+
+static int errno_from_sqlite(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+		return 0;
+	case SQLITE_CONSTRAINT:
+		if (rc == SQLITE_CONSTRAINT_FOREIGNKEY)
+			return -ENOENT;
+		if (rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY)
+			return -EEXIST;
+		return -EIO;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return -EBUSY;
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_READONLY:
+		return -EROFS;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	default:
+		return -EIO;
+	}
+}
+
+/* Keeps the reason of a failed start; the callers' errno. */
+static int fail(struct db *db, int rc)
+{
+	snprintf(db->error, sizeof(db->error), "%s", sqlite3_errmsg(db->handle));
+	return errno_from_sqlite(rc);
+}
+
+static int refuse(struct db *db, const char *why)
+{
+	snprintf(db->error, sizeof(db->error), "%s", why);
+	return -EINVAL;
+}
+
+/* The integer that a query yields in its first column. */
+static int query_int(struct db *db, const char *sql, int *ret)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc;
+
+	rc = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		*ret = sqlite3_column_int(stmt, 0);
+		rc = SQLITE_OK;
+	}
+	if (rc != SQLITE_OK)
+		rc = fail(db, rc);
+	sqlite3_finalize(stmt);
+	return rc;
+}
+
+static int run(struct db *db, const char *sql)
+{
+	int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : fail(db, rc);
+}
+
+/* Creates the schema in an empty file; refuses a file that is not ours or not of this version. */
+static int setup_schema(struct db *db)
+{
+	char marks[128];
+	int id, version, objects, err;
+
+	err = query_int(db, "PRAGMA application_id", &id);
+	if (err == 0)
+		err = query_int(db, "PRAGMA user_version", &version);
+	if (err == 0)
+		err = query_int(db, "SELECT count(*) FROM sqlite_schema", &objects);
+	if (err != 0)
+		return err;
+	if (objects > 0 && id != APPLICATION_ID)
+		return refuse(db, "it is the database of another program");
+	if (objects > 0 && version != SCHEMA_VERSION)
+		return refuse(db, "it was made by another version of coworkingd");
+	if (objects > 0)
+		return 0;
+	snprintf(marks, sizeof(marks), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+		 APPLICATION_ID, SCHEMA_VERSION);
+	err = run(db, marks);
+	return err != 0 ? err : run(db, schema);
+}
+
+static int setup_writer(struct db *db)
+{
+	int err;
+
+	/* without write permission SQLite opens for reading and says nothing */
+	if (sqlite3_db_readonly(db->handle, "main") == 1)
+		return refuse(db, "it is not writable");
+	/* WAL can only be set outside a transaction; it stays set in the file */
+	err = run(db, "PRAGMA journal_mode = WAL");
+	if (err == 0)
+		err = run(db, "BEGIN IMMEDIATE");
+	if (err == 0)
+		err = setup_schema(db);
+	if (err == 0)
+		err = run(db, "COMMIT");
+	return err;
+}
+
+int db_init(struct db *db, const char *path, enum db_role role)
+{
+	/* NOMUTEX: one thread at a time, by our own design */
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+	int rc, err;
+
+	memset(db, 0, sizeof(*db));
+	if (role == DB_WRITER)
+		flags |= SQLITE_OPEN_CREATE;
+	rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
+	if (rc != SQLITE_OK) {
+		err = fail(db, rc);
+		goto failed;
+	}
+	sqlite3_busy_timeout(db->handle, role == DB_WRITER ? BUSY_WRITER : BUSY_READER);
+	/* FULL: a booking that was acknowledged survives a power cut; group commit pays for it */
+	err = run(db, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL");
+	if (err == 0 && role == DB_WRITER)
+		err = setup_writer(db);
+	if (err == 0 && role == DB_READER)
+		err = run(db, "PRAGMA query_only = ON");
+	if (err == 0)
+		return 0;
+
+failed:
+	db_release(db);
+	return err;
+}
+
+void db_release(struct db *db)
+{
+	for (size_t i = 0; i < STMT_COUNT; i++) {
+		sqlite3_finalize(db->stmts[i]);
+		db->stmts[i] = NULL;
+	}
+	sqlite3_close(db->handle);
+	db->handle = NULL;
+}
+
+sqlite3_stmt *db_stmt(struct db *db, enum db_stmt id)
+{
+	int rc;
+
+	if (db->stmts[id] != NULL)
+		return db->stmts[id];
+	rc = sqlite3_prepare_v3(db->handle, statements[id], -1, SQLITE_PREPARE_PERSISTENT,
+				&db->stmts[id], NULL);
+	if (rc != SQLITE_OK)
+		fprintf(stderr, "coworkingd: database: %s\n", sqlite3_errmsg(db->handle));
+	return db->stmts[id];
+}
+
+int db_step(struct db *db, sqlite3_stmt *stmt)
+{
+	int rc = sqlite3_step(stmt);
+	int err;
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	if (rc == SQLITE_DONE)
+		return 0;
+	err = errno_from_sqlite(rc);
+	if (err != -EEXIST && err != -ENOENT && err != -EBUSY)
+		fprintf(stderr, "coworkingd: database: %s\n", sqlite3_errmsg(db->handle));
+	return err;
+}
+
+void db_reset(sqlite3_stmt *stmt)
+{
+	if (stmt == NULL)
+		return;
+	sqlite3_reset(stmt);
+	sqlite3_clear_bindings(stmt);
+}
+
+int db_exec(struct db *db, enum db_stmt id)
+{
+	sqlite3_stmt *stmt = db_stmt(db, id);
+	int err;
+
+	if (stmt == NULL)
+		return -EIO;
+	err = db_step(db, stmt);
+	db_reset(stmt);
+	return err;
+}
+
+const char *db_text(sqlite3_stmt *stmt, int column)
+{
+	const unsigned char *text = sqlite3_column_text(stmt, column);
+
+	return text != NULL ? (const char *)text : "";
+}

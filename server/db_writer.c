@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "db_writer.h"
+
+#include <errno.h>
+
+/* Writes that may wait. At a few thousand a second this is well under a second. */
+#define QUEUE_LIMIT 1024
+
+/* Writes that share a commit: enough to pay for the sync, few enough to keep latency down. */
+#define BATCH_MAX 128
+
+/* Applies one write inside the open transaction, undoing it alone if it fails. */
+STEP int db_writer_apply(struct db *db, struct db_write *write)
+{
+	int err, undo;
+
+	err = db_exec(db, STMT_SAVEPOINT);
+	if (err != 0)
+		return err;
+	err = write->apply(db, write);
+	undo = err != 0 ? db_exec(db, STMT_SAVEPOINT_ROLLBACK) : 0;
+	if (undo == 0)
+		undo = db_exec(db, STMT_SAVEPOINT_RELEASE);
+	/* not undone: then the batch cannot be committed either */
+	return undo != 0 ? -EIO : err;
+}
+
+/* Whether a full disk or the like has already rolled back the whole transaction. */
+static bool transaction_lost(const struct db *db)
+{
+	return sqlite3_get_autocommit(db->handle) != 0;
+}
+
+/* Applies a batch in one transaction, leaving each write's own result in its job. */
+STEP int db_writer_commit(struct db *db, struct job *batch)
+{
+	int err;
+
+	err = db_exec(db, STMT_BEGIN);
+	if (err != 0)
+		return err;
+	for (struct job *job = batch; job != NULL; job = job->next) {
+		job->result = db_writer_apply(db, container_of(job, struct db_write, job));
+		if (job->result == -EIO || transaction_lost(db)) {
+			err = job->result != 0 ? job->result : -EIO;
+			goto rollback;
+		}
+	}
+	err = db_exec(db, STMT_COMMIT);
+	if (err == 0)
+		return 0;
+
+rollback:
+	if (!transaction_lost(db))
+		db_exec(db, STMT_ROLLBACK);
+	return err;
+}
+
+static void *writer_main(void *arg)
+{
+	struct db_writer *writer = arg;
+	struct job *batch, *next;
+	int err;
+
+	pthread_setname_np(pthread_self(), "cw-writer");
+	while ((batch = job_take(&writer->queue, BATCH_MAX)) != NULL) {
+		err = db_writer_commit(writer->db, batch);
+		for (; batch != NULL; batch = next) {
+			next = batch->next;
+			job_reply(batch, err != 0 ? err : batch->result);
+		}
+	}
+	return NULL;
+}
+
+int db_writer_start(struct db_writer *writer, struct db *db)
+{
+	int err;
+
+	writer->db = db;
+	job_queue_init(&writer->queue, QUEUE_LIMIT);
+	err = pthread_create(&writer->thread, NULL, writer_main, writer);
+	if (err != 0)
+		job_queue_release(&writer->queue);
+	return -err;
+}
+
+void db_writer_stop(struct db_writer *writer)
+{
+	job_queue_close(&writer->queue);
+	pthread_join(writer->thread, NULL);
+	job_queue_release(&writer->queue);
+}
+
+int db_writer_submit(struct db_writer *writer, struct mailbox *mailbox, struct db_write *write)
+{
+	return job_submit(&writer->queue, mailbox, &write->job);
+}

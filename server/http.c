@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bridge to h2o: takes its requests apart for the handlers and puts the answers together.
+ *
+ * libh2o 2.2.5 is lenient in its framing: of two Content-Length headers the first counts, and
+ * Transfer-Encoding overrules Content-Length. Nothing of that can be seen from here. So this server
+ * must not stand behind a proxy that forwards such requests.
+ */
+#include "http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evloop.h"
+#include "json.h"
+#include "loop.h"
+#include "routes.h"
+
+static h2o_iovec_t iovec(const char *text)
+{
+	return h2o_iovec_init(text, strlen(text));
+}
+
+static void add_header(h2o_req_t *req, const char *name, const char *value)
+{
+	/* maybe_token: h2o wants its own constant for the names it knows */
+	h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL, value,
+			      strlen(value));
+}
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+static enum http_method method_of(const h2o_req_t *req)
+{
+	static const struct {
+		const char *name;
+		enum http_method method;
+	} methods[] = {
+		{ "GET", HTTP_GET },
+		{ "HEAD", HTTP_HEAD },
+		{ "POST", HTTP_POST },
+		{ "DELETE", HTTP_DELETE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		if (h2o_memis(req->method.base, req->method.len, methods[i].name,
+			      strlen(methods[i].name)))
+			return methods[i].method;
+	}
+	return HTTP_OTHER;
+}
+
+struct request *http_hold(struct request *r)
+{
+	r->refs++;
+	return r;
+}
+
+void http_put(struct request *r)
+{
+	if (--r->refs == 0)
+		free(r);
+}
+
+/* h2o ends the request: it is answered and sent, or its connection broke. */
+static void on_dispose(void *guard)
+{
+	struct request *r = *(struct request **)guard;
+
+	r->h2o = NULL;
+	http_put(r);
+}
+
+static struct request *request_new(struct loop *loop, h2o_req_t *req)
+{
+	/* h2o_mem_alloc ends the process without memory, as everything in h2o does */
+	struct request *r = h2o_mem_alloc(sizeof(*r));
+	struct request **guard = h2o_mem_alloc_shared(&req->pool, sizeof(*guard), on_dispose);
+
+	memset(r, 0, sizeof(*r));
+	*guard = r;
+	r->refs = 1;
+	r->h2o = req;
+	r->app = loop->app;
+	r->db = &loop->db;
+	r->mailbox = &loop->mailbox;
+	r->id = loop_next_id(loop);
+	snprintf(r->id_text, sizeof(r->id_text), "%016llx", (unsigned long long)r->id);
+	r->method = method_of(req);
+	r->body = req->entity.base != NULL ? req->entity.base : "";
+	r->body_len = req->entity.len;
+	return r;
+}
+
+/* Finds the route and runs it. A request may be gone when its handler returns. */
+STEP void http_dispatch(struct request *r, const char *path, size_t len)
+{
+	struct route_match match;
+	int err;
+
+	/* a NUL would end the path for whatever treats it as a string */
+	if (memchr(path, '\0', len) != NULL) {
+		http_send_error(r, API_BAD_REQUEST, "the path holds a NUL");
+		return;
+	}
+	err = route_find(r->method, path, len, &match);
+	if (err == -ENOENT) {
+		http_send_error(r, API_ROUTE_UNKNOWN, NULL);
+		return;
+	}
+	if (err != 0) {
+		route_allow(path, len, r->allow, sizeof(r->allow));
+		http_send_error(r, API_METHOD, NULL);
+		return;
+	}
+	if (match.param != NULL)
+		r->param = h2o_strdup(&r->h2o->pool, match.param, match.param_len).base;
+	err = route_run(match.route, r);
+	if (err != 0)
+		http_send_error(r, api_error_from_errno(err), NULL);
+}
+
+static int on_request(h2o_handler_t *self, h2o_req_t *req)
+{
+	struct loop *loop = container_of(req->conn->ctx, struct loop, ctx);
+
+	http_dispatch(request_new(loop, req), req->path_normalized.base, req->path_normalized.len);
+	return 0;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int decode_query(const char *text, const char *end, char *ret, size_t size)
+{
+	size_t n = 0;
+
+	while (text < end) {
+		int c = *text++;
+
+		if (c == '+') {
+			c = ' ';
+		} else if (c == '%') {
+			if (end - text < 2 || hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
+				return -EINVAL;
+			c = hex_digit(text[0]) * 16 + hex_digit(text[1]);
+			text += 2;
+		}
+		if (c == '\0' || n + 1 >= size)
+			return -EINVAL;
+		ret[n++] = (char)c;
+	}
+	ret[n] = '\0';
+	return 0;
+}
+
+int http_query(const struct request *r, const char *name, char *ret, size_t size)
+{
+	const h2o_iovec_t path = r->h2o->path;
+	size_t name_len = strlen(name);
+	const char *p, *end, *stop;
+
+	if (r->h2o->query_at == SIZE_MAX)
+		return -ENOENT;
+	p = path.base + r->h2o->query_at + 1;
+	end = path.base + path.len;
+	for (; p < end; p = stop + 1) {
+		stop = memchr(p, '&', (size_t)(end - p));
+		if (stop == NULL)
+			stop = end;
+		if ((size_t)(stop - p) > name_len && p[name_len] == '=' &&
+		    memcmp(p, name, name_len) == 0)
+			return decode_query(p + name_len + 1, stop, ret, size);
+	}
+	return -ENOENT;
+}
+
+int http_query_number(const struct request *r, const char *name, unsigned int min, unsigned int max,
+		      unsigned int *ret)
+{
+	unsigned int value = 0;
+	char text[10]; /* nine digits fit any unsigned int */
+	int err;
+
+	err = http_query(r, name, text, sizeof(text));
+	if (err == -ENOENT)
+		return 0;
+	if (err != 0 || text[0] == '\0')
+		return -EINVAL;
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+		value = value * 10 + (unsigned int)(*p - '0');
+	}
+	if (value < min || value > max)
+		return -EINVAL;
+	*ret = value;
+	return 0;
+}
+
+int http_authorization(const struct request *r, const char **ret, size_t *ret_len)
+{
+	const h2o_headers_t *headers = &r->h2o->headers;
+	ssize_t at = h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, -1);
+
+	if (at == -1)
+		return -ENOENT;
+	if (h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, at) != -1)
+		return -EINVAL;
+	*ret = headers->entries[at].value.base;
+	*ret_len = headers->entries[at].value.len;
+	return 0;
+}
+
+/* ---- responses ----------------------------------------------------------------------------- */
+
+static const char *reason_of(int status)
+{
+	switch (status) {
+	case 201:
+		return "Created";
+	case 204:
+		return "No Content";
+	default:
+		return "OK";
+	}
+}
+
+/* Sends status, headers and text (copied; NULL for no body) and ends the response. */
+STEP void http_send_text(struct request *r, int status, const char *reason, const char *text)
+{
+	static h2o_generator_t generator = { NULL, NULL };
+	h2o_req_t *req = r->h2o;
+	h2o_iovec_t body;
+
+	req->res.status = status;
+	req->res.reason = reason;
+	add_header(req, "x-request-id", h2o_strdup(&req->pool, r->id_text, SIZE_MAX).base);
+	if (text == NULL) {
+		h2o_start_response(req, &generator);
+		h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
+		return;
+	}
+	add_header(req, "content-type", "application/json");
+	add_header(req, "cache-control", "no-store");
+	body = h2o_strdup(&req->pool, text, SIZE_MAX);
+	req->res.content_length = body.len;
+	h2o_start_response(req, &generator);
+	/* the answer to HEAD says how long the body would be, and stops there */
+	h2o_send(req, &body, r->method == HTTP_HEAD ? 0 : 1, H2O_SEND_STATE_FINAL);
+	step_end();
+}
+
+void http_send_json(struct request *r, int status, json_t *value)
+{
+	char *text = NULL;
+
+	if (r->h2o != NULL && value != NULL)
+		text = json_text(value);
+	json_decref(value);
+	if (r->h2o == NULL)
+		return;
+	if (text == NULL)
+		http_send_error(r, API_INTERNAL, NULL);
+	else
+		http_send_text(r, status, reason_of(status), text);
+	free(text);
+}
+
+void http_send_empty(struct request *r, int status)
+{
+	if (r->h2o != NULL)
+		http_send_text(r, status, reason_of(status), NULL);
+	step_end();
+}
+
+/* The body of an error, to be freed; NULL without memory. */
+static char *error_text(const struct api_error_info *info, const char *message)
+{
+	json_t *body = json_pack("{s:s, s:s}", "code", info->code, "message",
+				 message != NULL ? message : info->message);
+	char *text = body != NULL ? json_text(body) : NULL;
+
+	json_decref(body);
+	return text;
+}
+
+void http_send_error(struct request *r, enum api_error error, const char *message)
+{
+	const struct api_error_info *info = api_error_info(error);
+	char *text;
+
+	if (r->h2o == NULL)
+		return;
+	if (error == API_METHOD)
+		add_header(r->h2o, "allow", r->allow);
+	if (error == API_TOKEN_INVALID)
+		add_header(r->h2o, "www-authenticate",
+			   "Bearer realm=\"coworking\", error=\"invalid_token\"");
+	else if (info->status == 401)
+		add_header(r->h2o, "www-authenticate", "Bearer realm=\"coworking\"");
+	if (info->status == 503)
+		add_header(r->h2o, "retry-after", "1");
+	text = error_text(info, message);
+	http_send_text(r, info->status, info->reason, text != NULL ? text : "{}");
+	free(text);
+}
+
+/* ---- errors that h2o answers by itself ----------------------------------------------------- */
+
+struct error_stream {
+	h2o_ostream_t super;
+	h2o_iovec_t body;
+};
+
+/* Sends our body in place of the library's; an answer to HEAD has none to replace. */
+static void error_stream_send(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs, size_t count,
+			      h2o_send_state_t state)
+{
+	struct error_stream *stream = container_of(self, struct error_stream, super);
+
+	h2o_ostream_send_next(self, req, &stream->body, count > 0 ? 1 : 0, state);
+}
+
+/*
+ * A body that is too large, a broken chunk: h2o answers before any handler runs, in plain text.
+ * Such answers pass the filters of the host's fallback path, where they get the form that all our
+ * errors have. (What is not HTTP at all is answered 400 in plain text; no filter sees that.)
+ */
+static void on_library_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
+{
+	struct loop *loop = container_of(req->conn->ctx, struct loop, ctx);
+	const struct api_error_info *info;
+	struct error_stream *stream;
+	char *text, id[17];
+
+	info = api_error_info(api_error_from_status(req->res.status));
+	text = error_text(info, NULL);
+	stream = (struct error_stream *)h2o_add_ostream(req, sizeof(*stream), slot);
+	stream->super.do_send = error_stream_send;
+	stream->body = h2o_strdup(&req->pool, text != NULL ? text : "{}", SIZE_MAX);
+	free(text);
+	snprintf(id, sizeof(id), "%016llx", (unsigned long long)loop_next_id(loop));
+	memset(&req->res.headers, 0, sizeof(req->res.headers));
+	add_header(req, "content-type", "application/json");
+	add_header(req, "x-request-id", h2o_strdup(&req->pool, id, SIZE_MAX).base);
+	req->res.reason = info->reason;
+	req->res.content_length = stream->body.len;
+	h2o_setup_next_ostream(req, &stream->super.next);
+}
+
+/* ---- settings ------------------------------------------------------------------------------ */
+
+struct st_h2o_globalconf_t *http_conf_new(void)
+{
+	h2o_globalconf_t *conf = h2o_mem_alloc(sizeof(*conf));
+	h2o_hostconf_t *host;
+	h2o_pathconf_t *root;
+
+	h2o_config_init(conf);
+	conf->server_name = iovec("coworkingd");
+	conf->max_request_entity_size = HTTP_BODY_MAX;
+	conf->http1.req_timeout = HTTP_IDLE_TIMEOUT;
+	/* HTTP/2 of this version has known holes (CVE-2023-44487, CVE-2025-8671) */
+	conf->http1.upgrade_to_http2 = 0;
+	/* it starts a timer that would make h2o_context_dispose() abort */
+	conf->http2.callbacks.request_shutdown = NULL;
+	host = h2o_config_register_host(conf, iovec("default"), 65535);
+	h2o_create_filter(&host->fallback_path, sizeof(h2o_filter_t))->on_setup_ostream =
+		on_library_error;
+	/* one path for all: routing is ours, since h2o's knows no methods and matches prefixes */
+	root = h2o_config_register_path(host, "/", 0);
+	h2o_create_handler(root, sizeof(h2o_handler_t))->on_req = on_request;
+	return conf;
+}
+
+void http_conf_free(struct st_h2o_globalconf_t *conf)
+{
+	h2o_config_dispose(conf);
+	free(conf);
+}

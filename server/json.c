@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "json.h"
+
+#include <errno.h>
+#include <string.h>
+
+int json_parse_object(const char *text, size_t len, json_t **ret)
+{
+	json_error_t error;
+	json_t *value;
+
+	value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (value == NULL)
+		return -EINVAL;
+	if (!json_is_object(value)) {
+		json_decref(value);
+		return -EINVAL;
+	}
+	*ret = value;
+	return 0;
+}
+
+const char *json_string_member(const json_t *object, const char *key, size_t min, size_t max)
+{
+	const json_t *member = json_object_get(object, key);
+	size_t len;
+
+	if (!json_is_string(member))
+		return NULL;
+	len = json_string_length(member);
+	/* the parser refuses \u0000, so length and strlen() agree; the check costs nothing */
+	if (len < min || len > max || strlen(json_string_value(member)) != len)
+		return NULL;
+	return json_string_value(member);
+}
+
+char *json_text(const json_t *value)
+{
+	/* 15 digits: a price of 0.1 is written 0.1, not 0.10000000000000001 */
+	char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
+
+	step_end();
+	return text;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_KSYMS_H
+#define PERISCOPE_KSYMS_H
+
+/* Kernel symbols from /proc/kallsyms. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ksyms;
+
+/*
+ * Read a kallsyms file (NULL: /proc/kallsyms), text symbols only. Returns NULL and errno: EACCES
+ * when every address is zero (kptr_restrict hides them).
+ */
+struct ksyms *ksyms_new(const char *path);
+void ksyms_free(struct ksyms *k);
+
+/*
+ * The function that covers addr; *ret_module its module without brackets, or NULL for the kernel
+ * itself. Returns NULL before the first symbol. Strings live as long as k. BPF programs
+ * (`bpf_prog_TAG_name [bpf]`) and module text are included.
+ */
+const char *ksyms_lookup(const struct ksyms *k, uint64_t addr, const char **ret_module);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The child's exit status when exec failed, as in shells. */
+#define EXEC_FAILED 127
+
+static void child(int go_fd, int err_fd, char *const argv[])
+{
+	sigset_t none;
+	char go;
+	int err;
+
+	sigemptyset(&none);
+	if (read(go_fd, &go, 1) != 1)
+		_exit(EXEC_FAILED);
+	close(go_fd);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Being traced makes exec end in a stop, the only one that we ask for. */
+	if (!ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		execvp(argv[0], argv);
+	err = errno;
+	if (write(err_fd, &err, sizeof(err)) < 0)
+		_exit(EXEC_FAILED - 1);
+	_exit(EXEC_FAILED);
+}
+
+int launch_init(struct launch *l, char *const argv[])
+{
+	int go[2], errs[2];
+
+	*l = (struct launch){ .pid = -1, .go_fd = -1, .error_fd = -1 };
+	if (pipe2(go, O_CLOEXEC))
+		return -errno;
+	if (pipe2(errs, O_CLOEXEC)) {
+		int err = -errno;
+
+		close(go[0]);
+		close(go[1]);
+		return err;
+	}
+	l->pid = fork();
+	if (!l->pid) {
+		close(go[1]);
+		close(errs[0]);
+		child(go[0], errs[1], argv);
+	}
+	close(go[0]);
+	close(errs[1]);
+	l->go_fd = go[1];
+	l->error_fd = errs[0];
+	return l->pid < 0 ? -errno : 0;
+}
+
+int launch_exec(struct launch *l)
+{
+	int status, err = 0;
+	ssize_t n;
+
+	if (write(l->go_fd, "", 1) != 1)
+		return -errno;
+	close(l->go_fd);
+	l->go_fd = -1;
+	while (waitpid(l->pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (WIFSTOPPED(status))
+		return 0;
+	l->reaped = 1;
+	l->status = status;
+	n = read(l->error_fd, &err, sizeof(err));
+	return n == sizeof(err) ? -err : -ECHILD;
+}
+
+int launch_run(struct launch *l)
+{
+	return ptrace(PTRACE_DETACH, l->pid, NULL, NULL) ? -errno : 0;
+}
+
+int launch_reap(struct launch *l, int wait)
+{
+	if (!l->reaped && waitpid(l->pid, &l->status, wait ? 0 : WNOHANG) == l->pid)
+		l->reaped = 1;
+	return l->reaped;
+}
+
+void launch_release(struct launch *l)
+{
+	if (l->go_fd >= 0) {
+		close(l->go_fd); /* end of file: the child exits without exec */
+		launch_reap(l, 1);
+	}
+	if (l->error_fd >= 0)
+		close(l->error_fd);
+	l->go_fd = l->error_fd = -1;
+}

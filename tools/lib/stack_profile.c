@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "stack_profile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ksyms.h"
+#include "process.h"
+#include "util.h"
+
+/* A process's JIT symbols, read at the first frame that belongs to no object. */
+struct jit {
+	uint32_t tgid;
+	struct perf_map *map; /* NULL: it has none */
+};
+
+/* Memo: a frame (of a process, when it is in no object) and the location it became. */
+struct memo {
+	uint64_t frame;
+	uint32_t tgid;
+	uint32_t location; /* + 1; 0: the slot is empty */
+};
+
+struct filler {
+	struct profile *p;
+	const struct stacks *stacks;
+	const struct objects *objects;
+	const struct stack_profile_options *o;
+	struct ksyms *ksyms;
+	uint32_t kernel_mapping;
+	uint32_t *mappings; /* by object id - 1; PROFILE_NONE: not yet made */
+	struct jit *jits;
+	size_t nr_jits, cap_jits;
+	struct memo *memos;
+	size_t memo_slots, nr_memos;
+	uint32_t key_thread, key_tid, key_pid;
+};
+
+static int add_function(struct profile *p, const struct sym_frame *f, bool kernel, uint32_t *ret)
+{
+	struct profile_function fn = { .start_line = f->start_line,
+				       .kernel = kernel,
+				       .guessed = f->guessed };
+	int err;
+
+	err = profile_string(p, f->function, &fn.name);
+	if (!err)
+		err = profile_string(p, f->linkage ? f->linkage : f->function, &fn.system_name);
+	if (!err)
+		err = profile_string(p, f->file, &fn.file);
+	return err ? err : profile_function(p, &fn, ret);
+}
+
+static int one_line_location(struct filler *f, uint64_t address, uint32_t mapping,
+			     const struct sym_frame *frame, bool kernel, uint32_t *ret)
+{
+	struct profile_line line = { 0 };
+	int err = add_function(f->p, frame, kernel, &line.function);
+
+	return err ? err : profile_location(f->p, address, mapping, &line, 1, ret);
+}
+
+static int kernel_location(struct filler *f, uint64_t address, uint32_t *ret)
+{
+	const char *module = NULL, *name = NULL;
+	struct sym_frame frame = { 0 };
+	char text[32];
+	int err;
+
+	if (f->kernel_mapping == PROFILE_NONE) {
+		err = profile_mapping(f->p, UINT64_C(1) << 63, UINT64_MAX, 0, "[kernel.kallsyms]", "",
+				      &f->kernel_mapping);
+		if (err)
+			return err;
+		f->p->mappings[f->kernel_mapping].has_functions = f->ksyms != NULL;
+	}
+	if (f->ksyms)
+		name = ksyms_lookup(f->ksyms, address, &module);
+	if (!name) {
+		snprintf(text, sizeof(text), "0x%" PRIx64, address);
+		name = text;
+		frame.guessed = true;
+	}
+	frame.function = name;
+	return one_line_location(f, address, f->kernel_mapping, &frame, true, ret);
+}
+
+static struct perf_map *jit_of(struct filler *f, uint32_t tgid)
+{
+	struct jit jit = { .tgid = tgid };
+	struct process proc;
+	char path[64];
+	int root;
+
+	for (size_t i = 0; i < f->nr_jits; i++)
+		if (f->jits[i].tgid == tgid)
+			return f->jits[i].map;
+	if (array_grow((void **)&f->jits, f->nr_jits, &f->cap_jits, sizeof(*f->jits)))
+		return NULL;
+	snprintf(path, sizeof(path), "/proc/%u/root", tgid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (!process_init(&proc, tgid)) {
+		jit.map = perf_map_read(root, proc.ns_pid);
+		process_release(&proc);
+	}
+	if (root >= 0)
+		close(root);
+	f->jits[f->nr_jits++] = jit;
+	return jit.map;
+}
+
+/* An address of no object: generated code, if the process says so, else nameless. */
+static int bare_location(struct filler *f, uint32_t tgid, uint64_t address, uint32_t *ret)
+{
+	struct perf_map *map = jit_of(f, tgid);
+	const char *name = map ? perf_map_lookup(map, address) : NULL;
+	struct sym_frame frame = { .function = name };
+	char text[32];
+
+	if (!name) {
+		snprintf(text, sizeof(text), "[unknown 0x%" PRIx64 "]", address);
+		frame.function = text;
+		frame.guessed = true;
+	}
+	return one_line_location(f, address, PROFILE_NONE, &frame, false, ret);
+}
+
+static int object_mapping(struct filler *f, struct object *obj, uint32_t *ret)
+{
+	char hex[2 * ELF_BUILD_ID_MAX + 1] = "";
+	struct profile_mapping *m;
+	int err;
+
+	if (f->mappings[obj->id - 1] == PROFILE_NONE) {
+		if (obj->elf)
+			elf_build_id_hex(obj->elf->build_id, obj->elf->build_id_len, hex);
+		err = profile_mapping(f->p, obj->first.start, obj->first.end, obj->first.offset,
+				      obj->path, hex, &f->mappings[obj->id - 1]);
+		if (err)
+			return err;
+		m = &f->p->mappings[f->mappings[obj->id - 1]];
+		m->has_functions = true;
+		if (obj->sym && sym_object_has_lines(obj->sym))
+			m->has_filenames = m->has_line_numbers = m->has_inline_frames = true;
+	}
+	*ret = f->mappings[obj->id - 1];
+	return 0;
+}
+
+static int object_location(struct filler *f, struct object *obj, uint64_t vaddr, uint32_t *ret)
+{
+	const struct sym_frame *frames;
+	struct profile_line lines[64];
+	uint32_t mapping;
+	uint64_t bias = 0, base;
+	int n, err;
+
+	err = object_mapping(f, obj, &mapping);
+	if (err)
+		return err;
+	n = obj->sym ? sym_object_lookup(obj->sym, vaddr, &frames) : -ENODATA;
+	if (n == -ENOMEM)
+		return n;
+	n = MIN(n, (int)ARRAY_SIZE(lines));
+	for (int i = 0; i < n; i++) {
+		lines[i].line = frames[i].line;
+		err = add_function(f->p, &frames[i], false, &lines[i].function);
+		if (err)
+			return err;
+	}
+	if (obj->elf && !elf_offset_to_vaddr(obj->elf, obj->first.offset, &base))
+		bias = obj->first.start - base;
+	return profile_location(f->p, vaddr + bias, mapping, lines, MAX(n, 0), ret);
+}
+
+static int make_location(struct filler *f, uint32_t tgid, uint64_t frame, uint32_t *ret)
+{
+	struct object *obj;
+
+	if (FRAME_IS_KERNEL(frame))
+		return kernel_location(f, frame, ret);
+	obj = objects_by_id(f->objects, FRAME_OBJECT(frame));
+	if (!obj)
+		return bare_location(f, tgid, FRAME_ADDR(frame), ret);
+	return object_location(f, obj, FRAME_ADDR(frame), ret);
+}
+
+static int grow_memos(struct filler *f)
+{
+	size_t n = f->memo_slots ? f->memo_slots * 2 : 4096;
+	struct memo *old = f->memos, *t;
+
+	if (f->nr_memos * 2 < f->memo_slots)
+		return 0;
+	t = calloc(n, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->memo_slots; i++) {
+		size_t at = hash_bytes(&old[i].frame, sizeof(old[i].frame)) & (n - 1);
+
+		if (!old[i].location)
+			continue;
+		while (t[at].location)
+			at = (at + 1) & (n - 1);
+		t[at] = old[i];
+	}
+	free(old);
+	f->memos = t;
+	f->memo_slots = n;
+	return 0;
+}
+
+static int location_of(struct filler *f, uint32_t tgid, uint64_t frame, uint32_t *ret)
+{
+	struct memo *m;
+	size_t at;
+	int err;
+
+	if (FRAME_OBJECT(frame) || FRAME_IS_KERNEL(frame))
+		tgid = 0;
+	err = grow_memos(f);
+	if (err)
+		return err;
+	at = hash_bytes(&frame, sizeof(frame)) & (f->memo_slots - 1);
+	while (f->memos[at].location && (f->memos[at].frame != frame || f->memos[at].tgid != tgid))
+		at = (at + 1) & (f->memo_slots - 1);
+	m = &f->memos[at];
+	if (!m->location) {
+		err = make_location(f, tgid, frame, ret);
+		if (err)
+			return err;
+		*m = (struct memo){ frame, tgid, *ret + 1 };
+		f->nr_memos++;
+	}
+	*ret = m->location - 1;
+	return 0;
+}
+
+static int add_count(struct filler *f, const struct stack_count *c)
+{
+	const struct stack *s = &f->stacks->items[c->stack];
+	const uint64_t *frames = f->stacks->frames + s->first_frame;
+	uint32_t locations[STACK_MAX_FRAMES];
+	struct profile_label labels[3] = { 0 };
+	struct profile_sample_key key = { .locations = locations,
+					  .nr_locations = s->nr_frames,
+					  .labels = labels,
+					  .nr_labels = f->o->label_pid ? 3 : 2 };
+	int64_t values[PROFILE_MAX_TYPES];
+	char comm[STACK_COMM_LEN + 16];
+	int err = 0;
+
+	if (!c->count)
+		return 0;
+	for (size_t i = 0; i < s->nr_frames && !err; i++)
+		err = location_of(f, c->key.tgid, frames[i], &locations[i]);
+	if (f->o->per_thread)
+		snprintf(comm, sizeof(comm), "%s/%u", c->comm, c->key.tid);
+	else
+		snprintf(comm, sizeof(comm), "%s", c->comm);
+	labels[0].key = f->key_thread;
+	labels[1].key = f->key_tid;
+	labels[1].num = c->key.tid;
+	labels[2].key = f->key_pid;
+	labels[2].num = c->key.tgid;
+	if (!err)
+		err = profile_string(f->p, c->comm, &labels[0].str);
+	if (!err)
+		err = profile_string(f->p, comm, &key.comm);
+	if (!err && !f->o->no_user && s->end != UNWIND_COMPLETE)
+		err = profile_string(f->p, unwind_end_name(s->end), &key.truncated);
+	for (size_t i = 0; i < f->p->nr_types; i++)
+		values[i] = (int64_t)c->count * f->o->weights[i];
+	return err ? err : profile_add(f->p, &key, values);
+}
+
+int stack_profile_fill(struct profile *p, const struct stacks *s, const struct objects *objects,
+		       const struct stack_profile_options *o)
+{
+	struct filler f = { .p = p,
+			    .stacks = s,
+			    .objects = objects,
+			    .o = o,
+			    .kernel_mapping = PROFILE_NONE };
+	int err;
+
+	f.mappings = malloc((objects->nr + 1) * sizeof(*f.mappings));
+	if (!f.mappings)
+		return -ENOMEM;
+	for (size_t i = 0; i < objects->nr; i++)
+		f.mappings[i] = PROFILE_NONE;
+	if (o->kernel)
+		f.ksyms = ksyms_new(NULL);
+	err = profile_string(p, "thread", &f.key_thread);
+	if (!err)
+		err = profile_string(p, "tid", &f.key_tid);
+	if (!err)
+		err = profile_string(p, "pid", &f.key_pid);
+	for (size_t i = 0; i < s->nr_counts && !err; i++)
+		err = add_count(&f, &s->counts[i]);
+	for (size_t i = 0; i < f.nr_jits; i++)
+		perf_map_free(f.jits[i].map);
+	free(f.jits);
+	free(f.memos);
+	free(f.mappings);
+	ksyms_free(f.ksyms);
+	return err;
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+#include "target.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mapping.h"
+#include "util.h"
+
+/*
+ * A walk may still use a region after its process has got another: walks take microseconds, and a
+ * forked child that the kernel has given its parent's region gets its own as soon as its event is
+ * read. After this time no one does.
+ */
+#define REGION_GRACE_NS 2000000000ULL
+
+/* An address in no mapping is worth a look at the mappings, but not one look a sample. */
+#define MISS_INTERVAL_NS 50000000ULL
+
+#define MIN_REGION 32
+
+struct target_region {
+	uint32_t start, size;
+	uint64_t freed_ns;
+};
+
+int target_init(struct target *t, const struct target_maps *maps)
+{
+	size_t size = maps->max_mappings * sizeof(struct unwind_mapping);
+	int err;
+
+	*t = (struct target){ .maps = *maps };
+	err = objects_init(&t->objects, maps->tables, maps->max_tables);
+	if (err)
+		return err;
+	t->mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, maps->mappings, 0);
+	if (t->mapped == MAP_FAILED) {
+		err = -errno;
+		t->mapped = NULL;
+		target_release(t);
+	}
+	return err;
+}
+
+void target_release(struct target *t)
+{
+	for (size_t i = 0; i < t->nr_procs; i++) {
+		if (t->procs[i]->pidfd >= 0)
+			close(t->procs[i]->pidfd);
+		free(t->procs[i]->current);
+		free(t->procs[i]);
+	}
+	free(t->procs);
+	free(t->freed);
+	if (t->mapped)
+		munmap(t->mapped, t->maps.max_mappings * sizeof(*t->mapped));
+	objects_release(&t->objects);
+	*t = (struct target){ 0 };
+}
+
+struct target_process *target_find(const struct target *t, pid_t pid)
+{
+	for (size_t i = t->nr_procs; i--;)
+		if (t->procs[i]->pid == pid && !t->procs[i]->gone)
+			return t->procs[i];
+	return NULL;
+}
+
+static int free_region(struct target *t, struct target_process *p)
+{
+	int err;
+
+	if (!p->region_size)
+		return 0;
+	err = array_grow((void **)&t->freed, t->nr_freed, &t->cap_freed, sizeof(*t->freed));
+	if (err)
+		return err;
+	t->freed[t->nr_freed++] =
+		(struct target_region){ p->region, p->region_size, now_ns() };
+	p->region_size = 0;
+	return 0;
+}
+
+/* A region of at least n elements: a freed one of that size that is old enough, or a new one. */
+static int take_region(struct target *t, size_t n, struct target_process *p)
+{
+	uint64_t now = now_ns();
+	uint32_t size = MIN_REGION;
+
+	while (size < n)
+		size *= 2;
+	for (size_t i = 0; i < t->nr_freed; i++) {
+		struct target_region *r = &t->freed[i];
+
+		if (r->size != size || now - r->freed_ns < REGION_GRACE_NS)
+			continue;
+		p->region = r->start;
+		p->region_size = size;
+		memmove(r, r + 1, (--t->nr_freed - i) * sizeof(*r));
+		return 0;
+	}
+	if (t->next_region + (size_t)size > t->maps.max_mappings)
+		return -ENOSPC;
+	p->region = t->next_region;
+	p->region_size = size;
+	t->next_region += size;
+	return 0;
+}
+
+/* The process's mappings in the kernel's form. */
+static int describe(struct target *t, struct target_process *p, struct unwind_mapping **ret,
+		    size_t *ret_n)
+{
+	struct unwind_mapping *out;
+	struct mapping *list;
+	size_t n, nr = 0;
+	int err;
+
+	err = mappings_read(p->pid, &list, &n);
+	if (err)
+		return err;
+	out = calloc(n + 1, sizeof(*out));
+	if (!out)
+		err = -ENOMEM;
+	for (size_t i = 0; i < n && !err; i++) {
+		struct unwind_mapping *m = &out[nr];
+		struct object *obj;
+		uint64_t vaddr = 0;
+
+		/* Fixed by the architecture, not walkable, and above what frames can say. */
+		if (list[i].start >> FRAME_OBJECT_SHIFT)
+			continue;
+		err = objects_get(&t->objects, p->pid, &list[i], &obj);
+		if (err)
+			break;
+		*m = (struct unwind_mapping){ .start = list[i].start, .end = list[i].end };
+		nr++;
+		if (!obj || !obj->elf || elf_offset_to_vaddr(obj->elf, list[i].offset, &vaddr))
+			continue;
+		m->object = obj->id;
+		m->bias = m->start - vaddr;
+		m->table_base = obj->table_base;
+		m->nr_pages = obj->nr_pages;
+		m->nr_rows = obj->nr_rows;
+	}
+	mappings_free(list, n);
+	if (err) {
+		free(out);
+		return err;
+	}
+	*ret = out;
+	*ret_n = nr;
+	return 0;
+}
+
+static int put_proc(struct target *t, struct target_process *p, uint64_t flags)
+{
+	struct target_proc value = { p->region, p->nr_current };
+	__u32 key = p->pid;
+
+	return bpf_map_update_elem(t->maps.procs, &key, &value, flags) ? -errno : 0;
+}
+
+/*
+ * Read the mappings and, if they are others than the kernel knows, publish them: objects first,
+ * then the region, then the process, so that whatever a walk finds is whole.
+ */
+static int refresh(struct target *t, struct target_process *p, uint64_t flags)
+{
+	struct unwind_mapping *list;
+	size_t n;
+	int err;
+
+	p->dirty = p->missed = false;
+	p->refreshed_ns = now_ns();
+	err = describe(t, p, &list, &n);
+	if (err)
+		return err;
+	/* An exiting process has lost its mappings but may have samples of before on the way. */
+	if ((!n && p->nr_current) || (n && n == p->nr_current && p->region_size &&
+				      !memcmp(list, p->current, n * sizeof(*list)))) {
+		free(list);
+		return put_proc(t, p, flags);
+	}
+	err = objects_publish(&t->objects);
+	if (!err)
+		err = free_region(t, p);
+	if (!err && take_region(t, n, p)) {
+		t->nr_unmapped += n;
+		n = 0;
+	}
+	if (err) {
+		free(list);
+		return err;
+	}
+	memcpy(t->mapped + p->region, list, n * sizeof(*list));
+	/* Published by a system call, which orders these stores before. */
+	free(p->current);
+	p->current = list;
+	p->nr_current = n;
+	return put_proc(t, p, flags);
+}
+
+static int new_process(struct target *t, pid_t pid, struct target_process **ret)
+{
+	struct target_process *p;
+	int err;
+
+	err = array_grow((void **)&t->procs, t->nr_procs, &t->cap_procs, sizeof(*t->procs));
+	if (err)
+		return err;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->pid = pid;
+	p->pidfd = -1;
+	t->procs[t->nr_procs++] = p;
+	t->nr_alive++;
+	t->nr_seen++;
+	*ret = p;
+	return 0;
+}
+
+static int add(struct target *t, pid_t pid, bool before_exec)
+{
+	struct target_process *p;
+	int err;
+
+	if (target_find(t, pid))
+		return 0;
+	err = new_process(t, pid, &p);
+	if (err)
+		return err;
+	p->pidfd = syscall(SYS_pidfd_open, pid, 0);
+	if (p->pidfd < 0)
+		err = -errno;
+	else
+		err = before_exec ? put_proc(t, p, BPF_ANY) : refresh(t, p, BPF_ANY);
+	if (err)
+		target_exited(t, pid);
+	return err;
+}
+
+int target_add(struct target *t, pid_t pid)
+{
+	return add(t, pid, false);
+}
+
+int target_add_before_exec(struct target *t, pid_t pid)
+{
+	return add(t, pid, true);
+}
+
+void target_exited(struct target *t, pid_t pid)
+{
+	struct target_process *p = target_find(t, pid);
+	__u32 key = pid;
+
+	if (!p)
+		return;
+	p->gone = true;
+	t->nr_alive--;
+	bpf_map_delete_elem(t->maps.procs, &key);
+	free_region(t, p);
+	if (p->pidfd >= 0)
+		close(p->pidfd);
+	p->pidfd = -1;
+}
+
+/*
+ * The kernel has given the child its parent's region. That is right until the parent's changes;
+ * the child gets its own copy of what the kernel holds for it now.
+ */
+static int forked(struct target *t, pid_t pid)
+{
+	struct target_process *p;
+	int err;
+
+	if (target_find(t, pid))
+		return 0;
+	err = new_process(t, pid, &p);
+	if (!err)
+		p->dirty = true;
+	return err;
+}
+
+bool target_knows(const struct target *t, pid_t pid)
+{
+	struct target_process *p = target_find(t, pid);
+
+	return p && p->nr_current;
+}
+
+int target_event(struct target *t, const struct event_header *e)
+{
+	struct target_process *p;
+
+	if (e->type == EVENT_FORK)
+		return forked(t, e->tgid);
+	p = target_find(t, e->tgid);
+	if (!p)
+		return 0;
+	switch (e->type) {
+	case EVENT_EXEC:
+		/* Nothing of before holds; the kernel's element is empty already. */
+		free(p->current);
+		p->current = NULL;
+		p->nr_current = 0;
+		p->dirty = true;
+		return free_region(t, p);
+	case EVENT_EXIT:
+		target_exited(t, e->tgid);
+		return 0;
+	case EVENT_MISS:
+		p->missed = true;
+		return 0;
+	}
+	return 0;
+}
+
+void target_mapped(struct target *t, pid_t pid)
+{
+	struct target_process *p = target_find(t, pid);
+
+	if (p)
+		p->dirty = true;
+}
+
+int target_update(struct target *t)
+{
+	uint64_t now = now_ns();
+	int err;
+
+	for (size_t i = 0; i < t->nr_procs; i++) {
+		struct target_process *p = t->procs[i];
+
+		if (p->gone || !(p->dirty || (p->missed && now - p->refreshed_ns > MISS_INTERVAL_NS)))
+			continue;
+		/* BPF_EXIST: the kernel may have dropped an exited process meanwhile. */
+		err = refresh(t, p, BPF_EXIST);
+		if (err == -ENOMEM)
+			return err;
+	}
+	return 0;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_LIB_TARGET_H
+#define PERISCOPE_LIB_TARGET_H
+
+/*
+ * The processes that a capture watches, as the BPF programs know them: which processes, and for
+ * each the executable mappings with the object behind each. Keeps the kernel's picture true while
+ * processes map, fork, exec and exit.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/target.h"
+#include "object.h"
+
+/* Descriptors of the maps of bpf/target.bpf.h and bpf/unwind.bpf.h; borrowed. */
+struct target_maps {
+	int procs, mappings, tables;
+	size_t max_mappings, max_tables;
+};
+
+struct target_process {
+	pid_t pid;
+	bool gone;
+	bool dirty;  /* its mappings may have changed */
+	int pidfd;   /* readable once it has exited; -1 for children */
+	uint32_t region, region_size; /* of the mappings array; size 0: none of its own */
+	struct unwind_mapping *current; /* what the kernel knows */
+	size_t nr_current;
+	uint64_t refreshed_ns;	 /* when the mappings were last read */
+	bool missed;		 /* an address was in no known mapping */
+};
+
+struct target {
+	struct target_maps maps;
+	struct objects objects;
+	struct target_process **procs;
+	size_t nr_procs, cap_procs;
+	size_t nr_alive;
+	struct unwind_mapping *mapped; /* the mappings array, in our memory */
+	uint32_t next_region;	       /* first element never used */
+	struct target_region *freed;   /* regions to use again, oldest first */
+	size_t nr_freed, cap_freed;
+	size_t nr_seen;	     /* processes ever watched */
+	size_t nr_unmapped;  /* mappings that found no room: their frames end walks */
+};
+
+/* Returns 0 or a negative errno. */
+int target_init(struct target *t, const struct target_maps *maps);
+void target_release(struct target *t);
+
+/*
+ * Watch process pid from now on: its objects are read and handed to the kernel first. Returns 0,
+ * -ESRCH, -EACCES, -ENOMEM, -E2BIG when `procs` is full.
+ */
+int target_add(struct target *t, pid_t pid);
+
+/* Watch pid from its next exec on: what it maps now is not looked at. Returns as target_add. */
+int target_add_before_exec(struct target *t, pid_t pid);
+
+/*
+ * What the kernel told: an event of struct event_header (fork, exec, exit, miss), or that pid has
+ * mapped something. Work is deferred to target_update. Events of strangers are ignored.
+ */
+int target_event(struct target *t, const struct event_header *e);
+void target_mapped(struct target *t, pid_t pid);
+
+/*
+ * Read again the mappings of the processes that need it. Returns 0 or a negative errno; a process
+ * that is gone meanwhile is no error.
+ */
+int target_update(struct target *t);
+
+/* Mark pid as exited. */
+void target_exited(struct target *t, pid_t pid);
+
+/* Does the kernel know mappings of pid? */
+bool target_knows(const struct target *t, pid_t pid);
+
+struct target_process *target_find(const struct target *t, pid_t pid);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+#include "unwind_table.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ehframe.h"
+#include "util.h"
+
+#define PAGE ((uint64_t)1 << UNWIND_PAGE_SHIFT)
+
+struct builder {
+	uint64_t base, end; /* the executable segments */
+	struct unwind_row *rows;
+	size_t nr_rows, cap_rows;
+	struct unwind_rule *rules;
+	size_t nr_rules, cap_rules;
+	uint16_t *buckets; /* of rules, by hash; 0 empty, else index + 1 */
+	size_t nr_unsupported;
+};
+
+#define NR_BUCKETS (UNWIND_RULES_MAX * 2)
+
+static uint16_t mark_cfa(enum unwind_end mark)
+{
+	return UNWIND_MARK << UNWIND_KIND_SHIFT | mark;
+}
+
+/* The rule's index, added if new. Returns -ENOSPC for one rule more than a row can name. */
+static int rule_index(struct builder *b, const struct unwind_rule *rule)
+{
+	size_t at = hash_bytes(rule, sizeof(*rule)) % NR_BUCKETS;
+	int err;
+
+	for (; b->buckets[at]; at = (at + 1) % NR_BUCKETS)
+		if (!memcmp(&b->rules[b->buckets[at] - 1], rule, sizeof(*rule)))
+			return b->buckets[at] - 1;
+	if (b->nr_rules == UNWIND_RULES_MAX)
+		return -ENOSPC;
+	err = array_grow((void **)&b->rules, b->nr_rules, &b->cap_rules, sizeof(*b->rules));
+	if (err)
+		return err;
+	b->rules[b->nr_rules] = *rule;
+	b->buckets[at] = ++b->nr_rules;
+	return b->nr_rules - 1;
+}
+
+/* Does the rule fit into a row? */
+static bool pack(const struct unwind_rule *r, struct unwind_row *row)
+{
+	uint16_t kind;
+
+	if (r->cfa_kind != UNWIND_CFA_REG || r->ra_reg != UNWIND_RA || r->ra_off != -8 ||
+	    r->cfa_off < 0 || r->cfa_off > UNWIND_CFA_MAX || (r->cfa_off & 7))
+		return false;
+	if (r->cfa_reg == UNWIND_RSP)
+		kind = UNWIND_CFA_RSP;
+	else if (r->cfa_reg == UNWIND_RBP)
+		kind = UNWIND_CFA_RBP;
+	else
+		return false;
+	if (r->rbp_kind == UNWIND_RBP_AT_CFA) {
+		if (r->rbp_off >= 0 || -r->rbp_off > UNWIND_RBP_SLOT_MAX || (r->rbp_off & 7))
+			return false;
+		row->rbp = -r->rbp_off / 8;
+	} else if (r->rbp_kind == UNWIND_RBP_SAME) {
+		row->rbp = 0;
+	} else {
+		return false;
+	}
+	row->cfa = kind << UNWIND_KIND_SHIFT | r->cfa_off / 8;
+	return true;
+}
+
+static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct unwind_rule *rule)
+{
+	struct builder *b = cookie;
+	struct unwind_row row = { 0 };
+	int index;
+
+	if (pc < b->base || pc >= b->end)
+		return 0;
+	row.pc = pc - b->base;
+	if (mark != UNWIND_MORE) {
+		row.cfa = mark_cfa(mark);
+	} else if (!pack(rule, &row)) {
+		index = rule_index(b, rule);
+		if (index == -ENOSPC)
+			row.cfa = mark_cfa(UNWIND_UNSUPPORTED);
+		else if (index < 0)
+			return index;
+		else
+			row.cfa = UNWIND_RULE << UNWIND_KIND_SHIFT | index;
+	}
+	b->nr_unsupported += row.cfa == mark_cfa(UNWIND_UNSUPPORTED);
+	if (b->nr_rows) {
+		struct unwind_row *last = &b->rows[b->nr_rows - 1];
+
+		if (last->cfa == row.cfa && last->rbp == row.rbp)
+			return 0;
+		if (last->pc == row.pc) {
+			*last = row;
+			return 0;
+		}
+	}
+	if (array_grow((void **)&b->rows, b->nr_rows, &b->cap_rows, sizeof(*b->rows)))
+		return -ENOMEM;
+	b->rows[b->nr_rows++] = row;
+	return 0;
+}
+
+static void fill_pages(struct unwind_page *pages, size_t nr_pages, const struct unwind_row *rows,
+		       size_t nr_rows)
+{
+	size_t row = 0;
+
+	for (size_t i = 0; i < nr_pages; i++) {
+		uint64_t start = i * PAGE;
+
+		/* The row in force at the page's start began in an earlier one, or right here. */
+		while (row + 1 < nr_rows && rows[row + 1].pc <= start)
+			row++;
+		pages[i].first = row;
+		while (row + 1 < nr_rows && rows[row + 1].pc < start + PAGE)
+			row++;
+		pages[i].last = row;
+	}
+}
+
+static int finish(struct builder *b, struct unwind_table *ret)
+{
+	struct unwind_table t = { .base = b->base, .nr_unsupported = b->nr_unsupported };
+	uint64_t *at;
+
+	if (b->nr_rows < 2)
+		return -ENOENT;
+	/* Text before the first function belongs to none. */
+	t.nr_pages = (b->rows[b->nr_rows - 1].pc >> UNWIND_PAGE_SHIFT) + 1;
+	t.nr_rows = b->nr_rows;
+	t.nr_rules = b->nr_rules;
+	t.nr_words = t.nr_pages + t.nr_rows + (size_t)t.nr_rules * UNWIND_RULE_WORDS;
+	t.words = malloc(t.nr_words * sizeof(*t.words));
+	if (!t.words)
+		return -ENOMEM;
+	at = t.words;
+	fill_pages((struct unwind_page *)at, t.nr_pages, b->rows, b->nr_rows);
+	at += t.nr_pages;
+	memcpy(at, b->rows, t.nr_rows * sizeof(*b->rows));
+	at += t.nr_rows;
+	if (t.nr_rules)
+		memcpy(at, b->rules, t.nr_rules * sizeof(*b->rules));
+	*ret = t;
+	return 0;
+}
+
+static int text_bounds(const struct elf_file *f, uint64_t *ret_base, uint64_t *ret_end)
+{
+	uint64_t base = UINT64_MAX, end = 0;
+
+	for (size_t i = 0; i < f->nr_segments; i++) {
+		const struct elf_segment *s = &f->segments[i];
+
+		if (!(s->flags & PF_X) || s->filesz > UINT64_MAX - s->vaddr)
+			continue;
+		base = MIN(base, s->vaddr);
+		end = MAX(end, s->vaddr + s->filesz);
+	}
+	if (base >= end)
+		return -ENOENT;
+	base &= ~(PAGE - 1);
+	if (end - base > UINT32_MAX)
+		return -EFBIG;
+	*ret_base = base;
+	*ret_end = end;
+	return 0;
+}
+
+int unwind_table_init(struct unwind_table *ret, struct elf_file *f)
+{
+	struct builder b = { 0 };
+	struct ehframe eh = { 0 };
+	struct elf_slice section;
+	int err;
+
+	if (f->machine != EM_X86_64)
+		return -ENOTSUP;
+	err = text_bounds(f, &b.base, &b.end);
+	if (!err)
+		err = elf_eh_frame(f, &section);
+	if (err)
+		return err;
+	b.buckets = calloc(NR_BUCKETS, sizeof(*b.buckets));
+	err = b.buckets ? ehframe_init(&eh, &section) : -ENOMEM;
+	if (!err)
+		err = add_row(&b, b.base, UNWIND_HOLE, NULL);
+	if (!err)
+		err = ehframe_rows(&eh, add_row, &b);
+	if (!err)
+		err = finish(&b, ret);
+	if (!err)
+		ret->nr_bad = eh.nr_bad;
+	ehframe_release(&eh);
+	free(b.buckets);
+	free(b.rows);
+	free(b.rules);
+	return err;
+}
+
+void unwind_table_release(struct unwind_table *t)
+{
+	free(t->words);
+	*t = (struct unwind_table){ 0 };
+}
+
+const struct unwind_row *unwind_table_row(const struct unwind_table *t, uint64_t vaddr)
+{
+	const struct unwind_row *rows = (const struct unwind_row *)(t->words + t->nr_pages);
+	const struct unwind_page *page;
+	uint32_t lo, hi, mid, pc;
+
+	if (vaddr < t->base || vaddr - t->base > UINT32_MAX)
+		return NULL;
+	pc = vaddr - t->base;
+	if (pc >> UNWIND_PAGE_SHIFT >= t->nr_pages)
+		return NULL;
+	page = (const struct unwind_page *)t->words + (pc >> UNWIND_PAGE_SHIFT);
+	lo = page->first;
+	hi = page->last;
+	while (lo < hi) {
+		mid = (lo + hi + 1) / 2;
+		if (rows[mid].pc <= pc)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	return &rows[lo];
+}
+
+const struct unwind_rule *unwind_table_rule(const struct unwind_table *t,
+					    const struct unwind_row *row)
+{
+	uint32_t index = row->cfa & UNWIND_PARAM_MASK;
+
+	if (row->cfa >> UNWIND_KIND_SHIFT != UNWIND_RULE || index >= t->nr_rules)
+		return NULL;
+	return (const struct unwind_rule *)(t->words + t->nr_pages + t->nr_rows) + index;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_WRITE_H
+#define PERISCOPE_WRITE_H
+
+/*
+ * What all writers of a profile have in common. Each is `int write_X(profile, options, sink)`:
+ * returns 0, -ENOMEM, -EINVAL for a type that the profile does not have, or what the sink returned.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "profile.h"
+
+/* A fact about the capture: { "samples", "9871" }. */
+struct write_field {
+	const char *key, *value;
+};
+
+struct write_options {
+	/*
+	 * The value shown: an index of a type or PROFILE_NONE, which is the profile's default for
+	 * pictures and reports, and type 0 (the number of events) for folded output. pprof files
+	 * hold all types and take this one, if given, as their default.
+	 */
+	uint32_t type;
+	const char *title;		  /* NULL: by the type's name */
+	const struct write_field *fields; /* shown in this order above pictures and reports */
+	size_t nr_fields;
+	unsigned int top;   /* rows of a report's tables; 0: 20 */
+	unsigned int width; /* columns of a report; 0: 80 */
+	bool color;	    /* escape sequences in a report */
+};
+
+/* The options of a caller that has none: every default. */
+#define WRITE_OPTIONS_DEFAULT        \
+	(struct write_options)       \
+	{                            \
+		.type = PROFILE_NONE \
+	}
+
+#endif

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: MIT */
+#include "write_svg.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flametree.h"
+#include "measure.h"
+#include "sink.h"
+#include "strbuf.h"
+#include "util.h"
+
+#define CHUNK (64 * 1024)
+
+/* In pixels of the picture. */
+#define WIDTH	     1200.0
+#define MARGIN	     12.0
+#define FRAME_HEIGHT 17
+#define TITLE_HEIGHT 34
+#define LINE_HEIGHT  17
+#define MIN_DRAWN    0.2
+/* A column of the 11px monospaced font, on the wide side: what is clipped is clipped by this. */
+#define TEXT_COLUMN  6.7
+#define TEXT_PADDING 3.0
+#define MIN_COLUMNS  3
+#define FACT_COLUMNS 170 /* of a line of facts below the title */
+
+/*
+ * Hues after Okabe and Ito's palette ("Color Universal Design", 2008), lightened to carry dark
+ * text; three shades of each set neighbours apart, chosen by the function's name.
+ */
+#define NR_SHADES 3
+
+enum paint { PAINT_PROGRAM, PAINT_LIBRARY, PAINT_LIBC, PAINT_KERNEL, PAINT_NOTE, PAINT_INLINED };
+#define NR_PAINTS 6
+
+struct paint_style {
+	char class; /* with the shade's digit after it */
+	const char *legend;
+	const char *light[NR_SHADES], *dark[NR_SHADES];
+};
+
+static const struct paint_style paints[NR_PAINTS] = {
+	[PAINT_PROGRAM] = { 'p',
+			    "program",
+			    { "#f3a83b", "#f6b85c", "#f0b04e" },
+			    { "#d08a25", "#c58122", "#db9636" } },
+	[PAINT_INLINED] = { 'i',
+			    "inlined",
+			    { "#f4ea7a", "#f7ef94", "#efe46a" },
+			    { "#cfc552", "#c2b846", "#d9d065" } },
+	[PAINT_LIBRARY] = { 'l',
+			    "library",
+			    { "#7cc4f0", "#93cff3", "#6dbbea" },
+			    { "#5a9fc8", "#5094bc", "#67abd3" } },
+	[PAINT_LIBC] = { 'c',
+			 "C library",
+			 { "#4db795", "#62c2a4", "#57b999" },
+			 { "#379a7a", "#318d6f", "#43a687" } },
+	[PAINT_KERNEL] = { 'k',
+			   "kernel",
+			   { "#d793b9", "#dea4c5", "#d08bb2" },
+			   { "#b8739b", "#ac698f", "#c27fa6" } },
+	[PAINT_NOTE] = { 'n',
+			 "thread, or not code",
+			 { "#d3d6db", "#d3d6db", "#d3d6db" },
+			 { "#868c95", "#868c95", "#868c95" } },
+};
+
+/* Neighbours too narrow to be drawn one by one. */
+struct gap {
+	double x, width;
+	uint32_t depth;
+	size_t frames;
+	int64_t total;
+};
+
+struct svg {
+	const struct profile *p;
+	const struct write_options *o;
+	struct sink *out;
+	size_t type;
+	const char *unit;
+	struct flame_tree tree;
+	double *x, *width; /* of each node; width 0: not drawn */
+	struct gap *gaps;
+	size_t nr_gaps, cap_gaps;
+	uint32_t max_depth; /* that is drawn */
+	size_t hidden_frames;
+	int64_t hidden_total;
+	bool painted[NR_PAINTS];
+	struct strbuf text; /* the file in the making */
+	struct strbuf scratch;
+};
+
+/* XML 1.0 section 2.2 knows no way to write most control characters, so none is. */
+static void put_escaped(struct strbuf *b, const char *s)
+{
+	uint32_t c;
+
+	while ((c = utf8_next(&s))) {
+		if (c == '&')
+			strbuf_puts(b, "&amp;");
+		else if (c == '<')
+			strbuf_puts(b, "&lt;");
+		else if (c == '>')
+			strbuf_puts(b, "&gt;");
+		else if (c == '"')
+			strbuf_puts(b, "&quot;");
+		else
+			strbuf_put_utf8(b, utf8_unsafe(c) ? UTF8_REPLACEMENT : c);
+	}
+}
+
+static void put_clipped(struct svg *g, const char *s, size_t columns)
+{
+	strbuf_reset(&g->scratch);
+	strbuf_puts_clipped(&g->scratch, s, columns);
+	put_escaped(&g->text, strbuf_str(&g->scratch));
+}
+
+static enum paint node_paint(const struct svg *g, uint32_t node)
+{
+	static const enum paint by_origin[FRAME_NR_ORIGINS] = {
+		[FRAME_PROGRAM] = PAINT_PROGRAM, [FRAME_LIBRARY] = PAINT_LIBRARY,
+		[FRAME_LIBC] = PAINT_LIBC,	 [FRAME_KERNEL] = PAINT_KERNEL,
+		[FRAME_NOTE] = PAINT_NOTE,
+	};
+
+	if (g->tree.nodes[node].inlined)
+		return PAINT_INLINED;
+	return by_origin[flame_symbol(&g->tree, node)->origin];
+}
+
+static size_t subtree_size(const struct flame_tree *t, uint32_t top)
+{
+	uint32_t at = top;
+	size_t n = 1;
+
+	for (;;) {
+		if (t->nodes[at].first_child) {
+			at = t->nodes[at].first_child;
+		} else {
+			while (at != top && !t->nodes[at].next_sibling)
+				at = t->nodes[at].parent;
+			if (at == top)
+				return n;
+			at = t->nodes[at].next_sibling;
+		}
+		n++;
+	}
+}
+
+static int end_gap(struct svg *g, struct gap *gap)
+{
+	struct gap done = *gap;
+
+	*gap = (struct gap){ 0 };
+	if (done.width < MIN_DRAWN)
+		return 0;
+	if (array_grow((void **)&g->gaps, g->nr_gaps, &g->cap_gaps, sizeof(*g->gaps)))
+		return -ENOMEM;
+	g->gaps[g->nr_gaps++] = done;
+	g->max_depth = MAX(g->max_depth, done.depth);
+	return 0;
+}
+
+static void widen_gap(struct svg *g, struct gap *gap, uint32_t node, double x, double width)
+{
+	size_t frames = subtree_size(&g->tree, node);
+
+	if (!gap->frames) {
+		gap->x = x;
+		gap->depth = g->tree.nodes[node].depth;
+	}
+	gap->width += width;
+	gap->frames += frames;
+	gap->total = profile_sum(gap->total, g->tree.nodes[node].total);
+	g->hidden_frames += frames;
+	g->hidden_total = profile_sum(g->hidden_total, g->tree.nodes[node].total);
+}
+
+/* Children side by side from their parent's left edge; what it spent itself is on the right. */
+static int lay_out_children(struct svg *g, uint32_t parent)
+{
+	const struct flame_node *nodes = g->tree.nodes;
+	double scale = (WIDTH - 2 * MARGIN) / (double)nodes[FLAME_ROOT].total;
+	double x = g->x[parent], end = x + g->width[parent];
+	struct gap gap = { 0 };
+	int err = 0;
+
+	for (uint32_t i = nodes[parent].first_child; i && !err; i = nodes[i].next_sibling) {
+		/* Sums that saturated, and rounding, must not leave the parent. */
+		double width = MIN((double)nodes[i].total * scale, end - x);
+
+		if (width < MIN_DRAWN) {
+			widen_gap(g, &gap, i, x, width);
+		} else {
+			err = end_gap(g, &gap);
+			g->x[i] = x;
+			g->width[i] = width;
+			g->painted[node_paint(g, i)] = true;
+			g->max_depth = MAX(g->max_depth, nodes[i].depth);
+		}
+		x += width;
+	}
+	return err ? err : end_gap(g, &gap);
+}
+
+static int lay_out(struct svg *g)
+{
+	size_t n = g->tree.nr_nodes;
+	int err = 0;
+
+	g->x = calloc(n, sizeof(*g->x));
+	g->width = calloc(n, sizeof(*g->width));
+	if (!g->x || !g->width)
+		return -ENOMEM;
+	if (!g->tree.nodes[FLAME_ROOT].total)
+		return 0;
+	g->x[FLAME_ROOT] = MARGIN;
+	g->width[FLAME_ROOT] = WIDTH - 2 * MARGIN;
+	g->painted[PAINT_NOTE] = true;
+	for (uint32_t i = 0; i < n && !err; i++)
+		if (g->width[i] > 0)
+			err = lay_out_children(g, i);
+	return err;
+}
+
+static void put_palette(struct svg *g, bool dark)
+{
+	for (size_t i = 0; i < NR_PAINTS; i++)
+		for (size_t j = 0; j < NR_SHADES; j++)
+			strbuf_printf(&g->text, ".%c%zu{fill:%s}", paints[i].class, j,
+				      dark ? paints[i].dark[j] : paints[i].light[j]);
+	strbuf_putc(&g->text, '\n');
+}
+
+static void put_style(struct svg *g)
+{
+	strbuf_puts(&g->text,
+		    "<style>\n"
+		    "text{font:11px ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans Mono\","
+		    "\"Liberation Mono\",monospace;fill:#14161a;white-space:pre}\n"
+		    ".h{font:600 17px system-ui,\"Segoe UI\",Helvetica,Arial,sans-serif}\n"
+		    ".s,.s tspan{font:12px system-ui,\"Segoe UI\",Helvetica,Arial,sans-serif}\n"
+		    ".b{fill:#ffffff}.h,.s{fill:#14161a}.q{fill:#5b626d}.m{fill:#b4b9c1}\n"
+		    "g:hover>rect{stroke:#14161a;stroke-width:1}\n");
+	put_palette(g, false);
+	strbuf_puts(&g->text, "@media (prefers-color-scheme:dark){\n"
+			      ".b{fill:#16181d}.h,.s{fill:#e8eaee}.q{fill:#9aa1ac}.m{fill:#565c66}"
+			      "g:hover>rect{stroke:#fff}\n");
+	put_palette(g, true);
+	strbuf_puts(&g->text, "}\n</style>\n");
+}
+
+/* The facts, several to a line. Returns the height of the picture down to the last of them. */
+static int put_facts(struct svg *g)
+{
+	const struct write_options *o = g->o;
+	int y = TITLE_HEIGHT;
+	size_t used = 0;
+
+	for (size_t i = 0; i < o->nr_fields; i++) {
+		size_t len = strlen(o->fields[i].key) + strlen(o->fields[i].value) + 4;
+
+		if (!used || used + len > FACT_COLUMNS) {
+			y += LINE_HEIGHT;
+			strbuf_printf(&g->text, "%s<text class=\"s\" x=\"%g\" y=\"%d\">",
+				      used ? "</text>\n" : "", MARGIN, y);
+			used = 0;
+		} else {
+			strbuf_puts(&g->text, "   ");
+		}
+		strbuf_puts(&g->text, "<tspan class=\"q\">");
+		put_clipped(g, o->fields[i].key, FACT_COLUMNS / 4);
+		strbuf_puts(&g->text, "</tspan> ");
+		put_clipped(g, o->fields[i].value, FACT_COLUMNS / 4 * 3);
+		used += len;
+	}
+	if (used)
+		strbuf_puts(&g->text, "</text>\n");
+	return y;
+}
+
+static int put_legend(struct svg *g, int y)
+{
+	static const enum paint order[] = { PAINT_PROGRAM, PAINT_INLINED, PAINT_LIBRARY,
+					    PAINT_LIBC,	   PAINT_KERNEL,  PAINT_NOTE };
+	double x = MARGIN;
+
+	y += LINE_HEIGHT + 4;
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		const struct paint_style *paint = &paints[order[i]];
+
+		if (!g->painted[order[i]])
+			continue;
+		strbuf_printf(&g->text,
+			      "<rect class=\"%c0\" x=\"%g\" y=\"%d\" width=\"12\" height=\"12\" "
+			      "rx=\"2\"/><text class=\"s\" x=\"%g\" y=\"%d\">%s</text>\n",
+			      paint->class, x, y - 10, x + 17, y, paint->legend);
+		x += 17 + 7.0 * (double)strlen(paint->legend) + 14;
+	}
+	return y;
+}
+
+/* "1.23s, 12.30%" */
+static void put_share(struct svg *g, int64_t value)
+{
+	char number[MEASURE_LEN], percent[MEASURE_LEN];
+
+	measure_value(measure_for(value, g->unit), value, number);
+	put_escaped(&g->text, number);
+	strbuf_printf(
+		&g->text, ", %s",
+		measure_percent((double)value, (double)g->tree.nodes[FLAME_ROOT].total, percent));
+}
+
+static void put_tooltip(struct svg *g, uint32_t node)
+{
+	const struct frame_symbol *s = flame_symbol(&g->tree, node);
+	const struct flame_node *n = &g->tree.nodes[node];
+
+	strbuf_puts(&g->text, "<title>");
+	put_escaped(&g->text, s->name);
+	if (n->inlined)
+		strbuf_puts(&g->text, " (inlined)");
+	if (*s->module) {
+		strbuf_puts(&g->text, "\n");
+		put_escaped(&g->text, s->module);
+	}
+	strbuf_puts(&g->text, "\n");
+	put_share(g, n->total);
+	if (g->type)
+		strbuf_printf(&g->text, ", %" PRId64 " samples", n->samples);
+	if (n->self && n->self != n->total) {
+		strbuf_puts(&g->text, "\nitself: ");
+		put_share(g, n->self);
+	}
+	strbuf_puts(&g->text, "</title>");
+}
+
+static void put_rect(struct svg *g, const char *class, double x, double width, int y)
+{
+	/* A hair's breadth between neighbours, as far as they can spare it. */
+	double seen = width > 2 ? width - 0.5 : width * 0.9;
+
+	strbuf_printf(&g->text,
+		      "<rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.2f\" height=\"%d\"%s/>",
+		      class, x, y, seen, FRAME_HEIGHT - 1, width > 4 ? " rx=\"1.5\"" : "");
+}
+
+static void put_node(struct svg *g, uint32_t node, int top)
+{
+	const char *name = flame_symbol(&g->tree, node)->name;
+	int y = top + (int)g->tree.nodes[node].depth * FRAME_HEIGHT;
+	double columns = (g->width[node] - 2 * TEXT_PADDING) / TEXT_COLUMN;
+	char class[] = { paints[node_paint(g, node)].class,
+			 (char)('0' + hash_bytes(name, strlen(name)) % NR_SHADES), '\0' };
+
+	strbuf_puts(&g->text, "<g>");
+	put_tooltip(g, node);
+	put_rect(g, class, g->x[node], g->width[node], y);
+	if (columns >= MIN_COLUMNS) {
+		strbuf_printf(&g->text, "<text x=\"%.1f\" y=\"%d\">", g->x[node] + TEXT_PADDING,
+			      y + 12);
+		put_clipped(g, name, (size_t)columns);
+		strbuf_puts(&g->text, "</text>");
+	}
+	strbuf_puts(&g->text, "</g>\n");
+}
+
+static void put_gap(struct svg *g, const struct gap *gap, int top)
+{
+	strbuf_printf(&g->text, "<g><title>%zu frames too narrow to draw\n", gap->frames);
+	put_share(g, gap->total);
+	strbuf_puts(&g->text, "</title>");
+	put_rect(g, "m", gap->x, gap->width, top + (int)gap->depth * FRAME_HEIGHT);
+	strbuf_puts(&g->text, "</g>\n");
+}
+
+static int put_frames(struct svg *g, int top)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < g->tree.nr_nodes && !err; i++) {
+		if (g->width[i] <= 0)
+			continue;
+		put_node(g, i, top);
+		err = sink_flush(g->out, &g->text, CHUNK);
+	}
+	for (size_t i = 0; i < g->nr_gaps && !err; i++) {
+		put_gap(g, &g->gaps[i], top);
+		err = sink_flush(g->out, &g->text, CHUNK);
+	}
+	return err;
+}
+
+static void put_footer(struct svg *g, int y)
+{
+	if (!g->tree.nodes[FLAME_ROOT].total) {
+		strbuf_printf(&g->text, "<text class=\"s\" x=\"%g\" y=\"%d\">No samples.</text>\n",
+			      MARGIN, y);
+	} else if (g->hidden_frames) {
+		strbuf_printf(&g->text,
+			      "<text class=\"s q\" x=\"%g\" y=\"%d\">%zu frames narrower than "
+			      "%g px are not drawn one by one (",
+			      MARGIN, y, g->hidden_frames, MIN_DRAWN);
+		put_share(g, g->hidden_total);
+		strbuf_puts(&g->text, ").</text>\n");
+	}
+}
+
+static void put_head(struct svg *g, int height)
+{
+	const char *type = g->p->nr_types ? profile_str(g->p, g->p->types[g->type].name) : "";
+	const char *title = g->o->title ? g->o->title : type;
+
+	strbuf_printf(&g->text,
+		      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+		      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%g\" height=\"%d\" "
+		      "viewBox=\"0 0 %g %d\" role=\"img\">\n<title>",
+		      WIDTH, height, WIDTH, height);
+	put_escaped(&g->text, title);
+	strbuf_puts(&g->text, "</title>\n");
+	put_style(g);
+	strbuf_puts(&g->text, "<rect class=\"b\" width=\"100%\" height=\"100%\"/>\n");
+	strbuf_printf(&g->text, "<text class=\"h\" x=\"%g\" y=\"%d\">", MARGIN, TITLE_HEIGHT - 6);
+	put_clipped(g, title, FACT_COLUMNS / 2);
+	strbuf_puts(&g->text, "</text>\n");
+}
+
+static int put_picture(struct svg *g)
+{
+	struct strbuf facts = { 0 };
+	int y, top, bottom, err;
+
+	/* The head tells the height, which is known when the facts are laid out. */
+	y = put_legend(g, put_facts(g));
+	facts = g->text;
+	strbuf_init(&g->text);
+	top = y + 12;
+	bottom = top + (int)(g->max_depth + 1) * FRAME_HEIGHT + LINE_HEIGHT;
+	put_head(g, bottom + 12);
+	put_footer(g, bottom);
+	err = sink_flush(g->out, &g->text, 0);
+	if (!err)
+		err = sink_flush(g->out, &facts, 0);
+	strbuf_release(&facts);
+	return err ? err : put_frames(g, top);
+}
+
+int write_svg(const struct profile *p, const struct write_options *o, struct sink *out)
+{
+	struct svg g = {
+		.p = p,
+		.o = o,
+		.out = out,
+		.type = o->type == PROFILE_NONE ? p->default_type : o->type,
+	};
+	int err;
+
+	if (g.type && g.type >= p->nr_types)
+		return -EINVAL;
+	g.unit = p->nr_types ? profile_str(p, p->types[g.type].unit) : "count";
+	err = flame_tree_init(&g.tree, p, g.type);
+	if (err)
+		return err;
+	err = lay_out(&g);
+	if (!err)
+		err = put_picture(&g);
+	strbuf_puts(&g.text, "</svg>\n");
+	if (!err)
+		err = sink_flush(out, &g.text, 0);
+	strbuf_release(&g.text);
+	strbuf_release(&g.scratch);
+	free(g.gaps);
+	free(g.x);
+	free(g.width);
+	flame_tree_release(&g.tree);
+	return err;
+}

@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+#include "write_text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "flametree.h"
+#include "measure.h"
+#include "sink.h"
+#include "strbuf.h"
+#include "util.h"
+
+#define DEFAULT_TOP    20
+#define DEFAULT_WIDTH  80
+#define MIN_WIDTH      60
+#define MAX_WIDTH      1000
+#define NAME_COLUMNS   10 /* names and modules are not cut below these */
+#define MODULE_COLUMNS 8
+#define TOP_STACKS     5
+/* Of a deep stack the leaves are shown and the frames nearest the root. */
+#define LEAF_FRAMES 16
+#define ROOT_FRAMES 4
+
+#define BOLD	    "\033[1m"
+#define DIM	    "\033[2m"
+#define RED	    "\033[31m"
+#define PLAIN	    "\033[0m"
+
+struct text_row {
+	uint32_t symbol;
+	int64_t flat, cum;
+	uint32_t last_sample; /* counted into cum last, plus 1: recursion counts once */
+	bool inlined, called; /* seen as either */
+};
+
+struct text {
+	const struct profile *p;
+	const struct write_options *o;
+	size_t type;
+	const char *unit;
+	int64_t total;
+	size_t width;
+	struct flame_tree tree;
+	struct text_row *rows;
+	size_t nr_rows;
+	struct strbuf out;
+};
+
+static void put_style(struct text *t, const char *style)
+{
+	if (t->o->color)
+		strbuf_puts(&t->out, style);
+}
+
+static void put_heading(struct text *t, const char *text)
+{
+	strbuf_putc(&t->out, '\n');
+	put_style(t, BOLD);
+	strbuf_puts(&t->out, text);
+	put_style(t, PLAIN);
+	strbuf_putc(&t->out, '\n');
+}
+
+static const char *type_name(const struct text *t)
+{
+	return t->type < t->p->nr_types ? profile_str(t->p, t->p->types[t->type].name) : "samples";
+}
+
+static void put_fields(struct text *t)
+{
+	size_t widest = 0;
+
+	for (size_t i = 0; i < t->o->nr_fields; i++)
+		widest = MAX(widest, strlen(t->o->fields[i].key));
+	widest = MIN(widest, t->width / 2);
+	for (size_t i = 0; i < t->o->nr_fields; i++) {
+		size_t used;
+
+		put_style(t, DIM);
+		used = strbuf_puts_clipped(&t->out, t->o->fields[i].key, widest);
+		put_style(t, PLAIN);
+		strbuf_fill(&t->out, ' ', widest - used + 2);
+		strbuf_puts_clipped(&t->out, t->o->fields[i].value, t->width - widest - 2);
+		strbuf_putc(&t->out, '\n');
+	}
+}
+
+/* Flat and cumulative values of every function that is on a stack. */
+static int count_rows(struct text *t)
+{
+	struct frames *f = &t->tree.frames;
+	struct frame_stack stack = { 0 };
+	int err = 0;
+
+	/* The tree has met every stack, so f gets no more symbols. */
+	t->rows = calloc(f->nr_symbols + 1, sizeof(*t->rows));
+	if (!t->rows)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->p->nr_samples && !err; i++) {
+		const struct profile_sample *s = &t->p->samples[i];
+		int64_t value = t->type < t->p->nr_types ? s->values[t->type] : 0;
+
+		if (value <= 0)
+			continue;
+		err = frames_stack(f, s, &stack);
+		for (size_t j = 0; j < stack.n && !err; j++) {
+			struct text_row *row = &t->rows[stack.items[j].symbol];
+
+			row->inlined |= stack.items[j].inlined;
+			row->called |= !stack.items[j].inlined;
+			if (j + 1 == stack.n)
+				row->flat = profile_sum(row->flat, value);
+			if (row->last_sample != i + 1)
+				row->cum = profile_sum(row->cum, value);
+			row->last_sample = i + 1;
+		}
+	}
+	frame_stack_release(&stack);
+	return err;
+}
+
+/* Keep the rows of functions: threads and marks have none. */
+static void keep_functions(struct text *t)
+{
+	const struct frames *f = &t->tree.frames;
+
+	for (uint32_t i = 0; i < f->nr_symbols; i++) {
+		if (!t->rows[i].cum || f->symbols[i].origin == FRAME_NOTE)
+			continue;
+		t->rows[t->nr_rows] = t->rows[i];
+		t->rows[t->nr_rows++].symbol = i;
+	}
+}
+
+static int compare_names(const struct text *t, const struct text_row *x, const struct text_row *y)
+{
+	const struct frame_symbol *s = &t->tree.frames.symbols[x->symbol];
+	const struct frame_symbol *u = &t->tree.frames.symbols[y->symbol];
+	int order = strcmp(s->name, u->name);
+
+	return order ? order : strcmp(s->module, u->module);
+}
+
+static int descending(int64_t x, int64_t y)
+{
+	return x > y ? -1 : x < y;
+}
+
+static int by_flat(const void *a, const void *b, void *ctx)
+{
+	const struct text_row *x = a, *y = b;
+	int order = descending(x->flat, y->flat);
+
+	if (!order)
+		order = descending(x->cum, y->cum);
+	return order ? order : compare_names(ctx, x, y);
+}
+
+static int by_cum(const void *a, const void *b, void *ctx)
+{
+	const struct text_row *x = a, *y = b;
+	int order = descending(x->cum, y->cum);
+
+	if (!order)
+		order = descending(x->flat, y->flat);
+	return order ? order : compare_names(ctx, x, y);
+}
+
+/* "name [module]" in what is left of the line; the module gives way to the name. */
+static void put_name(struct text *t, const struct text_row *row, size_t columns)
+{
+	const struct frame_symbol *s = &t->tree.frames.symbols[row->symbol];
+	const char *mark = row->inlined && !row->called ? " (inline)" : "";
+	size_t module = *s->module ? MIN(strlen(s->module), (size_t)MODULE_COLUMNS) + 3 : 0;
+
+	if (columns < NAME_COLUMNS + strlen(mark) + module)
+		module = 0;
+	if (columns < NAME_COLUMNS + strlen(mark))
+		mark = "";
+	columns -= strlen(mark);
+	columns -= strbuf_puts_clipped(&t->out, s->name, columns - module);
+	strbuf_puts(&t->out, mark);
+	if (!module)
+		return;
+	put_style(t, DIM);
+	strbuf_puts(&t->out, " [");
+	strbuf_puts_clipped(&t->out, s->module, columns - 3);
+	strbuf_puts(&t->out, "]");
+	put_style(t, PLAIN);
+}
+
+static void put_share(struct text *t, int64_t part)
+{
+	char percent[MEASURE_LEN];
+
+	if (t->total && (double)part >= 0.1 * (double)t->total)
+		put_style(t, RED BOLD);
+	strbuf_printf(&t->out, " %6s", measure_percent((double)part, (double)t->total, percent));
+	put_style(t, PLAIN);
+}
+
+static void put_rows(struct text *t, size_t n)
+{
+	char cell[MEASURE_LEN];
+	int64_t smallest = 0, sum = 0;
+	struct measure m;
+	size_t fixed, columns;
+	int widest = 6;
+
+	for (size_t i = 0; i < n; i++) {
+		int64_t least = t->rows[i].flat ? t->rows[i].flat : t->rows[i].cum;
+
+		if (!smallest || least < smallest)
+			smallest = least;
+	}
+	m = measure_range(smallest, t->total, t->unit);
+	for (size_t i = 0; i < n; i++)
+		widest = MAX(widest, (int)strlen(measure_value(m, t->rows[i].cum, cell)));
+	/* 3 percentages of 7 columns, 2 values, the spaces between and after them. */
+	fixed = 3 * 7 + 2 * (size_t)widest + 1 + 2;
+	columns = MAX(t->width, fixed + NAME_COLUMNS) - fixed;
+	put_style(t, DIM);
+	strbuf_printf(&t->out, "%*s %6s %6s %*s %6s\n", widest, "flat", "flat%", "sum%", widest,
+		      "cum", "cum%");
+	put_style(t, PLAIN);
+	for (size_t i = 0; i < n; i++) {
+		const struct text_row *row = &t->rows[i];
+
+		sum = profile_sum(sum, row->flat);
+		strbuf_printf(&t->out, "%*s", widest, measure_value(m, row->flat, cell));
+		put_share(t, row->flat);
+		strbuf_printf(&t->out, " %6s",
+			      measure_percent((double)sum, (double)t->total, cell));
+		strbuf_printf(&t->out, " %*s", widest, measure_value(m, row->cum, cell));
+		put_share(t, row->cum);
+		strbuf_puts(&t->out, "  ");
+		put_name(t, row, columns);
+		strbuf_putc(&t->out, '\n');
+	}
+}
+
+static void put_tables(struct text *t)
+{
+	size_t n = MIN(t->nr_rows, (size_t)(t->o->top ? t->o->top : DEFAULT_TOP));
+	struct strbuf heading = { 0 };
+	char total[MEASURE_LEN];
+
+	measure_value(measure_for(t->total, t->unit), t->total, total);
+	strbuf_printf(&heading, "Functions by their own %s: top %zu of %zu, %s in all",
+		      type_name(t), n, t->nr_rows, total);
+	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_flat, t);
+	put_heading(t, strbuf_str(&heading));
+	put_rows(t, n);
+
+	strbuf_reset(&heading);
+	strbuf_printf(&heading, "Functions by %s with all they called: top %zu of %zu",
+		      type_name(t), n, t->nr_rows);
+	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_cum, t);
+	put_heading(t, strbuf_str(&heading));
+	put_rows(t, n);
+	if (heading.failed)
+		t->out.failed = true;
+	strbuf_release(&heading);
+}
+
+/* "name (inline)  file.c:12", or the module where no line is known. */
+static void put_frame(struct text *t, const struct frame *frame)
+{
+	const struct frame_symbol *s = &t->tree.frames.symbols[frame->symbol];
+	const char *file = profile_str(t->p, frame->file), *slash = strrchr(file, '/');
+	struct strbuf place = { 0 };
+	size_t columns = t->width - 8, used;
+
+	if (slash)
+		file = slash + 1;
+	if (frame->inlined)
+		strbuf_puts(&place, " (inline)");
+	if (*file && frame->line)
+		strbuf_printf(&place, "  %s:%" PRIu32, file, frame->line);
+	else if (*s->module)
+		strbuf_printf(&place, "  [%s]", s->module);
+	strbuf_puts(&t->out, "        ");
+	used = strbuf_puts_clipped(&t->out, s->name, columns - MIN(place.len, columns / 2));
+	put_style(t, DIM);
+	strbuf_puts_clipped(&t->out, strbuf_str(&place), columns - used);
+	put_style(t, PLAIN);
+	strbuf_putc(&t->out, '\n');
+	if (place.failed)
+		t->out.failed = true;
+	strbuf_release(&place);
+}
+
+static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
+{
+	const struct profile_sample *s = &t->p->samples[leaf->heaviest];
+	char value[MEASURE_LEN], percent[MEASURE_LEN];
+	struct frame_stack stack = { 0 };
+	size_t notes = (s->comm ? 1 : 0), n;
+	int err = frames_stack(&t->tree.frames, s, &stack);
+
+	if (err)
+		return err;
+	measure_percent((double)leaf->self, (double)t->total, percent);
+	measure_value(measure_for(leaf->self, t->unit), leaf->self, value);
+	strbuf_printf(&t->out, "%4zu. ", rank);
+	put_style(t, BOLD);
+	strbuf_printf(&t->out, "%s  %s", percent, value);
+	put_style(t, PLAIN);
+	if (s->comm) {
+		strbuf_puts(&t->out, "  thread ");
+		strbuf_puts_clipped(&t->out, profile_str(t->p, s->comm), t->width / 2);
+	}
+	strbuf_putc(&t->out, '\n');
+	n = stack.n - notes; /* leaf first: index i is items[stack.n - 1 - i] */
+	for (size_t i = 0; i < n; i++) {
+		/* One frame left out would take the line that says so. */
+		if (i == LEAF_FRAMES && n > LEAF_FRAMES + ROOT_FRAMES + 1) {
+			strbuf_printf(&t->out, "        ... %zu more ...\n",
+				      n - LEAF_FRAMES - ROOT_FRAMES);
+			i = n - ROOT_FRAMES;
+		}
+		put_frame(t, &stack.items[stack.n - 1 - i]);
+	}
+	frame_stack_release(&stack);
+	return 0;
+}
+
+static int put_stacks(struct text *t)
+{
+	const struct flame_node *hottest[TOP_STACKS];
+	size_t n = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < t->tree.nr_nodes; i++) {
+		const struct flame_node *node = &t->tree.nodes[i];
+		size_t place = n;
+
+		if (!node->self)
+			continue;
+		while (place && hottest[place - 1]->self < node->self)
+			place--;
+		if (place == TOP_STACKS)
+			continue;
+		n = MIN(n + 1, (size_t)TOP_STACKS);
+		memmove(&hottest[place + 1], &hottest[place], (n - place - 1) * sizeof(*hottest));
+		hottest[place] = node;
+	}
+	put_heading(t, "Hottest stacks, innermost function first");
+	for (size_t i = 0; i < n && !err; i++)
+		err = put_stack(t, i + 1, hottest[i]);
+	return err;
+}
+
+struct cut {
+	uint32_t reason;
+	int64_t count;
+};
+
+static int by_count(const void *a, const void *b)
+{
+	return descending(((const struct cut *)a)->count, ((const struct cut *)b)->count);
+}
+
+static int collect_cuts(const struct profile *p, struct cut **cuts, size_t *n)
+{
+	size_t cap = 0, j;
+
+	for (size_t i = 0; i < p->nr_samples; i++) {
+		const struct profile_sample *s = &p->samples[i];
+
+		if (!s->truncated)
+			continue;
+		for (j = 0; j < *n && (*cuts)[j].reason != s->truncated; j++)
+			;
+		if (j == *n) {
+			if (array_grow((void **)cuts, *n, &cap, sizeof(**cuts)))
+				return -ENOMEM;
+			(*cuts)[(*n)++] = (struct cut){ .reason = s->truncated };
+		}
+		(*cuts)[j].count = profile_sum((*cuts)[j].count, s->values[0]);
+	}
+	return 0;
+}
+
+/* Why stacks are not complete, by type 0: the number of events. */
+static int put_cuts(struct text *t)
+{
+	struct cut *cuts = NULL;
+	int64_t all = profile_total(t->p, 0), cut = 0;
+	char percent[MEASURE_LEN], count[MEASURE_LEN];
+	size_t n = 0;
+	int err = collect_cuts(t->p, &cuts, &n);
+
+	if (err || !n)
+		goto cleanup;
+	qsort(cuts, n, sizeof(*cuts), by_count);
+	for (size_t i = 0; i < n; i++)
+		cut = profile_sum(cut, cuts[i].count);
+	put_heading(t, "Stacks that do not reach their thread's first function");
+	strbuf_printf(&t->out, "%" PRId64 " of %" PRId64 " samples, %s\n", cut, all,
+		      measure_percent((double)cut, (double)all, percent));
+	for (size_t i = 0; i < n; i++) {
+		int len = snprintf(count, sizeof(count), "%8" PRId64, cuts[i].count);
+
+		strbuf_printf(&t->out, "%s  ", count);
+		strbuf_puts_clipped(&t->out, profile_str(t->p, cuts[i].reason),
+				    t->width - (size_t)len - 2);
+		strbuf_putc(&t->out, '\n');
+	}
+cleanup:
+	free(cuts);
+	return err;
+}
+
+int write_text(const struct profile *p, const struct write_options *o, struct sink *out)
+{
+	struct text t = {
+		.p = p,
+		.o = o,
+		.type = o->type == PROFILE_NONE ? p->default_type : o->type,
+		.width = o->width ? MIN(MAX(o->width, MIN_WIDTH), MAX_WIDTH) : DEFAULT_WIDTH,
+	};
+	int err;
+
+	if (t.type && t.type >= p->nr_types)
+		return -EINVAL;
+	t.unit = p->nr_types ? profile_str(p, p->types[t.type].unit) : "count";
+	err = flame_tree_init(&t.tree, p, t.type);
+	if (err)
+		return err;
+	t.total = t.tree.nodes[FLAME_ROOT].total;
+	put_fields(&t);
+	err = count_rows(&t);
+	if (!err && t.total) {
+		keep_functions(&t);
+		put_tables(&t);
+		err = put_stacks(&t);
+	} else if (!err) {
+		strbuf_puts(&t.out, "\nNo samples.\n");
+	}
+	if (!err)
+		err = put_cuts(&t);
+	if (!err)
+		err = sink_flush(out, &t.out, 0);
+	strbuf_release(&t.out);
+	free(t.rows);
+	flame_tree_release(&t.tree);
+	return err;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_H
+#define PERISCOPE_H
+
+/* The commands, each in its file, and what the dispatcher knows of them. */
+
+struct command {
+	const char *name;
+	const char *summary; /* a line for the list of commands */
+	int (*main)(int argc, char **argv); /* argv[0] is the command; returns the exit status */
+};
+
+extern const struct command cmd_cpu;
+
+#define PERISCOPE_VERSION "0.1.0"
+
+#endif
