@@ -69,7 +69,8 @@ enum unwind_rbp_kind {
 	UNWIND_RBP_SAME = 0,
 	UNWIND_RBP_AT_CFA = 1, /* saved at CFA + rbp_off */
 	UNWIND_RBP_AT_RBP = 2, /* saved at RBP + rbp_off (realigned stacks) */
-	UNWIND_RBP_LOST = 3,   /* undefined, or by a rule that we do not read */
+	UNWIND_RBP_IN_REG = 3, /* in the register rbp_off (longjmp) */
+	UNWIND_RBP_LOST = 4,   /* undefined, or by a rule that we do not read */
 };
 
 #define UNWIND_NO_INDEX 0xff
@@ -222,8 +223,8 @@ static inline __attribute__((always_inline)) int
 unwind_by_rule(struct unwind_state *s, const struct unwind_rule *r, unwind_read_fn read,
 	       void *cookie)
 {
-	__u64 cfa, rbp_at = 0, ra_at = 0;
-	int end;
+	__u64 cfa, in_reg, rbp_at = 0, ra_at = 0;
+	int end, is_known;
 
 	if (r->cfa_kind == UNWIND_CFA_SIGNAL)
 		return unwind_signal_frame(s, read, cookie);
@@ -252,8 +253,14 @@ unwind_by_rule(struct unwind_state *s, const struct unwind_rule *r, unwind_read_
 		return UNWIND_LOST_REG;
 	else
 		s->pc = s->regs[r->ra_reg & 15];
+	in_reg = s->regs[r->rbp_off & 15];
+	is_known = unwind_known(s, r->rbp_off & 15);
 	end = unwind_pop(s, cfa, ra_at, rbp_at, read, cookie);
-	if (r->rbp_kind == UNWIND_RBP_LOST)
+	if (r->rbp_kind == UNWIND_RBP_IN_REG) {
+		s->regs[UNWIND_RBP] = in_reg;
+		rbp_at = is_known;
+	}
+	if (r->rbp_kind == UNWIND_RBP_LOST || (r->rbp_kind == UNWIND_RBP_IN_REG && !is_known))
 		s->known &= ~(1u << UNWIND_RBP);
 	else if (rbp_at)
 		s->known |= 1u << UNWIND_RBP;

@@ -90,8 +90,8 @@ static inline void fixture_add(struct profile *p, const char *comm, const char *
 
 	assert_int_equal(profile_add(p, &key, values), 0);
 }
-#define FIXTURE_ADD(p, comm, truncated, count, ...)                                                \
-	fixture_add(p, comm, truncated, count, (uint32_t[]){ __VA_ARGS__ },                        \
+#define FIXTURE_ADD(p, comm, truncated, count, ...)                         \
+	fixture_add(p, comm, truncated, count, (uint32_t[]){ __VA_ARGS__ }, \
 		    sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t))
 
 static inline struct profile *fixture_empty(void)
@@ -164,8 +164,8 @@ static inline struct profile *fixture_hostile(void)
 		"cut \xe2\x82",
 		"\xef\xbf\xbe\xef\xbf\xbf",
 		"esc\033[31mred\a\x7f\xc2\x9b",
-		"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d",		 /* Hebrew */
-		"\xe2\x80\xaeright to left\xe2\x80\xac",	 /* an override */
+		"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d",		    /* Hebrew */
+		"\xe2\x80\xaeright to left\xe2\x80\xac",	    /* an override */
 		"\xe5\x87\xbd\xe6\x95\xb0\xe5\x90\x8d\xe5\xad\x97", /* wide */
 		"%s%n%d",
 		" 12 ",
@@ -273,8 +273,8 @@ static inline int fixture_run(const char *command, const struct strbuf *input, s
 }
 
 /* `go tool pprof` on a file, in a folder of its own: it would keep copies in the user's home. */
-#define FIXTURE_PPROF(options)                                                                     \
-	"(d=$(mktemp -d) && HOME=$d PPROF_TMPDIR=$d go tool pprof " options                        \
+#define FIXTURE_PPROF(options)                                              \
+	"(d=$(mktemp -d) && HOME=$d PPROF_TMPDIR=$d go tool pprof " options \
 	" $1 2>&1; s=$?; rm -rf $d; exit $s)"
 
 static inline void fixture_need(const char *program)

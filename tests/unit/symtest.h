@@ -96,8 +96,8 @@ struct subject {
 	char path[4096];
 };
 
-UNUSED static void subject_open_at(struct subject *t, const char *file, const char *path, int root_fd,
-				   const char *debug_dirs)
+UNUSED static void subject_open_at(struct subject *t, const char *file, const char *path,
+				   int root_fd, const char *debug_dirs)
 {
 	int fd;
 
@@ -162,10 +162,12 @@ UNUSED static void nm_read(struct nm_symbols *list, const char *options, const c
 		struct nm_symbol sym;
 
 		if (sscanf(line, "%lx %lx %c %511[^@\n]", &sym.addr, &sym.size, &sym.type,
-			   sym.name) != 4 || !strchr("tTwWi", sym.type) || !sym.size)
+			   sym.name) != 4 ||
+		    !strchr("tTwWi", sym.type) || !sym.size)
 			continue;
 		assert_int_equal(array_grow((void **)&list->items, list->n, &list->cap,
-					    sizeof(*list->items)), 0);
+					    sizeof(*list->items)),
+				 0);
 		list->items[list->n++] = sym;
 	}
 	pclose(f);

@@ -330,14 +330,22 @@ static void test_formats(void **state)
 	static const struct {
 		const char *path, *name, *want;
 	} cases[] = {
-		{ "x.pb.gz", NULL, "pprof" },	    { "a/b.c/x.folded", NULL, "folded" },
-		{ "x.svg", NULL, "svg" },	    { "x.y.txt", NULL, "text" },
-		{ "x.svg", "folded", "folded" },    { "-", "text", "text" },
-		{ "-", NULL, NULL },		    { "x", NULL, NULL },
-		{ "x.gz", NULL, NULL },		    { ".svg", NULL, NULL },
-		{ "dir.svg/x", NULL, NULL },	    { "x.SVG", NULL, NULL },
-		{ "x.svg", "nosuch", NULL },	    { "", NULL, NULL },
-		{ "x.svg", "", NULL },		    { "dir/.svg", NULL, NULL },
+		{ "x.pb.gz", NULL, "pprof" },
+		{ "a/b.c/x.folded", NULL, "folded" },
+		{ "x.svg", NULL, "svg" },
+		{ "x.y.txt", NULL, "text" },
+		{ "x.svg", "folded", "folded" },
+		{ "-", "text", "text" },
+		{ "-", NULL, NULL },
+		{ "x", NULL, NULL },
+		{ "x.gz", NULL, NULL },
+		{ ".svg", NULL, NULL },
+		{ "dir.svg/x", NULL, NULL },
+		{ "x.SVG", NULL, NULL },
+		{ "x.svg", "nosuch", NULL },
+		{ "", NULL, NULL },
+		{ "x.svg", "", NULL },
+		{ "dir/.svg", NULL, NULL },
 	};
 
 	(void)state;

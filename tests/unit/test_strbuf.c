@@ -106,9 +106,9 @@ static void test_encode_as_iconv(void **state)
 /* Random bytes, most of them of the kinds that sequences are made of. */
 static void test_decode_as_iconv(void **state)
 {
-	static const unsigned char kinds[] = { 'a',  0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
-					       0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xed, 0xef,
-					       0xf0, 0xf1, 0xf4, 0xf5, 0xff };
+	static const unsigned char kinds[] = { 'a',  0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0,
+					       0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1,
+					       0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5, 0xff };
 	iconv_t cd = iconv_open("UTF-32LE", "UTF-8");
 	unsigned int seed = 1;
 	int valid = 0;
@@ -204,12 +204,9 @@ static void test_flush(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_appends),
-		cmocka_unit_test(test_growth),
-		cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_encode_as_iconv),
-		cmocka_unit_test(test_decode_as_iconv),
-		cmocka_unit_test(test_clipped),
+		cmocka_unit_test(test_appends),		cmocka_unit_test(test_growth),
+		cmocka_unit_test(test_no_memory),	cmocka_unit_test(test_encode_as_iconv),
+		cmocka_unit_test(test_decode_as_iconv), cmocka_unit_test(test_clipped),
 		cmocka_unit_test(test_flush),
 	};
 

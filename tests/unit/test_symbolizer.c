@@ -90,7 +90,8 @@ static bool has_name(const struct nm_symbol *symbol, const char *name)
 {
 	size_t len = strlen(name);
 
-	return !strncmp(symbol->name, name, len) && (!symbol->name[len] || symbol->name[len] == '.');
+	return !strncmp(symbol->name, name, len) &&
+	       (!symbol->name[len] || symbol->name[len] == '.');
 }
 
 /* The same name, or both names of one address, as constructors have and whatever has aliases. */
@@ -116,8 +117,9 @@ static bool same_chain(const struct chain *a, const struct chain *b, const struc
 	for (int i = 0; i < a->n; i++) {
 		if (strcmp(a->rows[i].file, b->rows[i].file) || a->rows[i].line != b->rows[i].line)
 			return false;
-		if (i + 1 < a->n ? strcmp(a->rows[i].function, b->rows[i].function) :
-				   nm && !same_function(nm, a->rows[i].function, b->rows[i].function))
+		if (i + 1 < a->n
+			    ? strcmp(a->rows[i].function, b->rows[i].function)
+			    : nm && !same_function(nm, a->rows[i].function, b->rows[i].function))
 			return false;
 	}
 	return true;
@@ -136,7 +138,8 @@ static void write_addresses(const char *file, size_t limit)
 		char *at = strstr(line, " .text ");
 
 		if (at)
-			assert_int_equal(sscanf(at, " .text PROGBITS %lx %*x %lx", &start, &size), 2);
+			assert_int_equal(sscanf(at, " .text PROGBITS %lx %*x %lx", &start, &size),
+					 2);
 	}
 	pclose(f);
 	assert_true(size);
@@ -180,7 +183,8 @@ static struct score compare_chains(const char *file, bool outermost_names)
 		if (f[1])
 			assert_true(next_chain(f[1], &theirs[1]));
 		/* crtstuff.c has no debug information: both take the file from elsewhere. */
-		if (!ours.rows[0].line && !strcmp(ours.rows[0].file, "??") && !theirs[0].rows[0].line)
+		if (!ours.rows[0].line && !strcmp(ours.rows[0].file, "??") &&
+		    !theirs[0].rows[0].line)
 			continue;
 		names = outermost_names && !ours.guessed ? &nm : NULL;
 		agreed = same_chain(&theirs[0], &ours, names) ||
@@ -190,8 +194,8 @@ static struct score compare_chains(const char *file, bool outermost_names)
 		score.inlined += ours.n > 1;
 		score.guessed += ours.guessed;
 		if (!agreed && score.asked - score.agreed < 4)
-			print_message("%s %#lx: %s %s:%u and %d more, addr2line %s %s:%u and %d\n", file,
-				      ours.addr, ours.rows[0].function, ours.rows[0].file,
+			print_message("%s %#lx: %s %s:%u and %d more, addr2line %s %s:%u and %d\n",
+				      file, ours.addr, ours.rows[0].function, ours.rows[0].file,
 				      ours.rows[0].line, ours.n - 1, theirs[0].rows[0].function,
 				      theirs[0].rows[0].file, theirs[0].rows[0].line,
 				      theirs[0].n - 1);
@@ -213,7 +217,8 @@ static struct score check_file(const char *file, size_t limit, bool outermost_na
 	run("rm -f llvm");
 	if (llvm)
 		must_run("llvm-symbolizer --obj=%s --output-style=GNU --inlines --no-demangle "
-			 "--addresses < addrs > llvm", file);
+			 "--addresses < addrs > llvm",
+			 file);
 	return compare_chains(file, outermost_names);
 }
 
@@ -326,9 +331,12 @@ static void test_start_line(void **state)
 	while (fgets(line, sizeof(line), f)) {
 		at++;
 		if (strstr(line, "int exported(int x)") || strstr(line, "int hidden(int x)"))
-			assert_int_equal(outermost(&t, nm_find(&symbols, strstr(line, "hidden") ?
-								       "hidden" : "exported")->addr)
-						 ->start_line, at);
+			assert_int_equal(
+				outermost(&t, nm_find(&symbols, strstr(line, "hidden") ? "hidden"
+										       : "exported")
+						      ->addr)
+					->start_line,
+				at);
 	}
 	fclose(f);
 	assert_true(sym_object_has_lines(t.object));
@@ -359,10 +367,8 @@ static void test_answers_are_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_c_programs),
-		cmocka_unit_test(test_cxx_programs),
-		cmocka_unit_test(test_libc_with_debug_file),
-		cmocka_unit_test(test_start_line),
+		cmocka_unit_test(test_c_programs),	     cmocka_unit_test(test_cxx_programs),
+		cmocka_unit_test(test_libc_with_debug_file), cmocka_unit_test(test_start_line),
 		cmocka_unit_test(test_answers_are_kept),
 	};
 

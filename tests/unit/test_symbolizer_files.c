@@ -15,14 +15,16 @@ static void build(void)
 	if (built)
 		return;
 	must_run("gcc -g -O2 -rdynamic -Wl,--build-id=sha1 %s -o full", workload("sym_inlines.c"));
-	must_run("gcc -g -O2 -rdynamic -Wl,--build-id=none %s -o full_noid", workload("sym_inlines.c"));
+	must_run("gcc -g -O2 -rdynamic -Wl,--build-id=none %s -o full_noid",
+		 workload("sym_inlines.c"));
 	for (int i = 0; i < 2; i++) {
 		const char *f = i ? "full_noid" : "full";
 
 		must_run("strip --strip-all -o %s.stripped %s", f, f);
 		must_run("objcopy --only-keep-debug %s %s.debug", f, f);
-		must_run("cp %s.stripped %s.linked && objcopy --add-gnu-debuglink=%s.debug %s.linked", f, f,
-			 f, f);
+		must_run(
+			"cp %s.stripped %s.linked && objcopy --add-gnu-debuglink=%s.debug %s.linked",
+			f, f, f, f);
 	}
 	built = true;
 }
@@ -116,7 +118,8 @@ static void test_aliases(void **state)
 		assert_string_equal(outermost(&t, nm_find(&all, "exported_alias")->addr)->function,
 				    "exported");
 		/* Against __plain (global), it being weak. */
-		assert_string_equal(outermost(&t, nm_find(&all, "__plain")->addr + 1)->function, "plain");
+		assert_string_equal(outermost(&t, nm_find(&all, "__plain")->addr + 1)->function,
+				    "plain");
 		subject_close(&t);
 	}
 	free(all.items);
@@ -161,8 +164,8 @@ static void test_plt(void **state)
 		subject_open(&t, "plt");
 		f = read_command("objdump -d -j .plt -j .plt.sec -j .plt.got plt");
 		while (fgets(line, sizeof(line), f)) {
-			if (sscanf(line, "%lx <%255[^>]>:", &addr, name) != 2 || strchr(name, '-') ||
-			    !strstr(name, "@plt"))
+			if (sscanf(line, "%lx <%255[^>]>:", &addr, name) != 2 ||
+			    strchr(name, '-') || !strstr(name, "@plt"))
 				continue;
 			assert_string_equal(outermost(&t, addr)->function, name);
 			assert_string_equal(outermost(&t, addr + 6)->function, name);
@@ -223,8 +226,8 @@ static void test_build_id(void **state)
 	build();
 	snprintf(dirs, sizeof(dirs), "%s/ids", test_dir);
 	read_build_id("full", hex);
-	must_run("mkdir -p ids/.build-id/%.2s && cp full.debug ids/.build-id/%.2s/%s.debug", hex, hex,
-		 hex + 2);
+	must_run("mkdir -p ids/.build-id/%.2s && cp full.debug ids/.build-id/%.2s/%s.debug", hex,
+		 hex, hex + 2);
 	assert_true(like_full("full.stripped", "full", NULL, -1, dirs));
 	assert_true(like_full("full.stripped", "full", "/deleted/meanwhile", -1, dirs));
 	/* Right name, but the debug file of another program. */
@@ -252,11 +255,13 @@ static void test_other_root(void **state)
 	assert_true(fd >= 0);
 	assert_false(like_full("full.stripped", "full", "/bin/full", fd, NULL));
 	must_run("cp full.debug root/real/it && "
-		 "ln -s /../../real/it root/usr/lib/debug/.build-id/%.2s/%s.debug", hex, hex + 2);
+		 "ln -s /../../real/it root/usr/lib/debug/.build-id/%.2s/%s.debug",
+		 hex, hex + 2);
 	assert_true(like_full("full.stripped", "full", "/bin/full", fd, NULL));
 	/* The link leads to a good debug file, but only outside of the root. */
-	must_run("rm root/real/it && ln -sf %s/full.debug root/usr/lib/debug/.build-id/%.2s/%s.debug",
-		 test_dir, hex, hex + 2);
+	must_run(
+		"rm root/real/it && ln -sf %s/full.debug root/usr/lib/debug/.build-id/%.2s/%s.debug",
+		test_dir, hex, hex + 2);
 	assert_false(like_full("full.stripped", "full", "/bin/full", fd, NULL));
 	close(fd);
 }
@@ -278,7 +283,8 @@ static void test_not_a_file(void **state)
 	assert_false(like_full("waits/full_noid.linked", "full_noid", NULL, -1, NULL));
 	/* The same for the file of a dwz link, which libdw would open by itself. */
 	must_run("mkfifo dwz && { printf '%s/dwz\\0' && head -c 20 /dev/zero; } > altlink && "
-		 "cp full alt && objcopy --add-section .gnu_debugaltlink=altlink alt", test_dir);
+		 "cp full alt && objcopy --add-section .gnu_debugaltlink=altlink alt",
+		 test_dir);
 	assert_false(like_full("alt", "full", NULL, -1, NULL));
 	alarm(0);
 }
@@ -373,11 +379,16 @@ static void test_image(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stripped),       cmocka_unit_test(test_aliases),
-		cmocka_unit_test(test_sizeless),       cmocka_unit_test(test_plt),
-		cmocka_unit_test(test_debug_link),     cmocka_unit_test(test_build_id),
-		cmocka_unit_test(test_other_root),     cmocka_unit_test(test_not_a_file),
-		cmocka_unit_test(test_nowhere),	       cmocka_unit_test(test_image),
+		cmocka_unit_test(test_stripped),
+		cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_sizeless),
+		cmocka_unit_test(test_plt),
+		cmocka_unit_test(test_debug_link),
+		cmocka_unit_test(test_build_id),
+		cmocka_unit_test(test_other_root),
+		cmocka_unit_test(test_not_a_file),
+		cmocka_unit_test(test_nowhere),
+		cmocka_unit_test(test_image),
 		cmocka_unit_test(test_deleted_and_truncated),
 	};
 

@@ -23,7 +23,7 @@
 #include <bpf/btf.h>
 #include <cmocka.h>
 
-static const char *object_path = "build/bpf/vmlinux_check.bpf.o";
+static const char *object_path = "build/bpf/vmlinux_check.o";
 static const char *kernel_path = "/sys/kernel/btf/vmlinux";
 static const char *header_path = "vmlinux/vmlinux.h";
 

@@ -77,7 +77,8 @@ static void test_merge(void **state)
 static void test_separators(void **state)
 {
 	struct profile *p = fixture_empty();
-	uint32_t f = fixture_location(p, PROFILE_NONE, 1, "a;b\nc\x01\x7f\xc2\x85\xe2\x80\xa8.", "", 0);
+	uint32_t f =
+		fixture_location(p, PROFILE_NONE, 1, "a;b\nc\x01\x7f\xc2\x85\xe2\x80\xa8.", "", 0);
 
 	(void)state;
 	FIXTURE_ADD(p, "x;y\r", "why;not\n", 3, f);
@@ -122,9 +123,9 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known),	   cmocka_unit_test(test_type),
-		cmocka_unit_test(test_merge),	   cmocka_unit_test(test_separators),
-		cmocka_unit_test(test_sums),	   cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_known), cmocka_unit_test(test_type),
+		cmocka_unit_test(test_merge), cmocka_unit_test(test_separators),
+		cmocka_unit_test(test_sums),  cmocka_unit_test(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,14 +173,17 @@ static void test_go_reads_hostile(void **state)
 	fixture_need("go");
 	fixture_write(write_pprof, p, NULL, &file);
 	assert_int_equal(fixture_run(FIXTURE_PPROF("-raw"), &file, &out), 0);
-	assert_int_equal(fixture_run(FIXTURE_PPROF("-raw") " | awk '/^Locations/ {exit} "
-				     "/^ +[0-9]+ +[0-9]+:/ {s += $1} END {printf \"%.17g\", s}'",
-				     &file, &out),
-			 0);
+	assert_int_equal(
+		fixture_run(
+			FIXTURE_PPROF(
+				"-raw") " | awk '/^Locations/ {exit} "
+					"/^ +[0-9]+ +[0-9]+:/ {s += $1} END {printf \"%.17g\", s}'",
+			&file, &out),
+		0);
 	got = strtod(strbuf_str(&out), NULL);
 	fixture_write(write_folded, p, NULL, &folded);
-	assert_int_equal(fixture_run("awk '{s += $NF} END {printf \"%.17g\", s}' $1", &folded, &out),
-			 0);
+	assert_int_equal(
+		fixture_run("awk '{s += $NF} END {printf \"%.17g\", s}' $1", &folded, &out), 0);
 	want = strtod(strbuf_str(&out), NULL);
 	assert_true(want > 9e18);
 	assert_true(got == want);
@@ -230,9 +233,9 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fields),		 cmocka_unit_test(test_reproducible),
-		cmocka_unit_test(test_go_reads),	 cmocka_unit_test(test_go_reads_hostile),
-		cmocka_unit_test(test_empty),		 cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_fields),	 cmocka_unit_test(test_reproducible),
+		cmocka_unit_test(test_go_reads), cmocka_unit_test(test_go_reads_hostile),
+		cmocka_unit_test(test_empty),	 cmocka_unit_test(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

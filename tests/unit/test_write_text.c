@@ -39,13 +39,12 @@ static void test_known(void **state)
 	assert_has(&out, "command  prog -x\nlost     0\n");
 	assert_has(&out, "top 6 of 6, 390ms in all\n");
 	/* By themselves: 11, 11, 8, 6, 2 and 0 of 39. */
-	assert_has(&out,
-		   " 110ms 28.21% 28.21%  110ms 28.21%  libx.so+0x2234 [libx.so]\n"
-		   " 110ms 28.21% 56.41%  110ms 28.21%  malloc [libc.so.6]\n"
-		   "  80ms 20.51% 76.92%  210ms 53.85%  work [prog]\n"
-		   "  60ms 15.38% 92.31%   60ms 15.38%  helper (inline) [prog]\n"
-		   "  20ms  5.13% 97.44%   20ms  5.13%  do_sys [kernel]\n"
-		   "     0     0% 97.44%  340ms 87.18%  main [prog]\n");
+	assert_has(&out, " 110ms 28.21% 28.21%  110ms 28.21%  libx.so+0x2234 [libx.so]\n"
+			 " 110ms 28.21% 56.41%  110ms 28.21%  malloc [libc.so.6]\n"
+			 "  80ms 20.51% 76.92%  210ms 53.85%  work [prog]\n"
+			 "  60ms 15.38% 92.31%   60ms 15.38%  helper (inline) [prog]\n"
+			 "  20ms  5.13% 97.44%   20ms  5.13%  do_sys [kernel]\n"
+			 "     0     0% 97.44%  340ms 87.18%  main [prog]\n");
 	cum = strstr(strbuf_str(&out), "with all they called");
 	assert_non_null(cum);
 	assert_non_null(strstr(cum, "     0     0%     0%  340ms 87.18%  main [prog]\n"
@@ -169,8 +168,10 @@ static void test_deep(void **state)
 	(void)state;
 	fixture_write(write_text, p, &o, &out);
 	/* 999 frames and a mark, less 16 and 4. */
-	assert_has(&out, "\n        ... 980 more ...\n        f996  [a;b<&\"\xef\xbf\xbd\xef\xbf\xbd.so]\n"
-		   "        f997");
+	assert_has(
+		&out,
+		"\n        ... 980 more ...\n        f996  [a;b<&\"\xef\xbf\xbd\xef\xbf\xbd.so]\n"
+		"        f997");
 	strbuf_release(&out);
 	o.color = true;
 	fixture_write(write_text, p, &o, &out);
@@ -196,7 +197,8 @@ static void test_gap(void **state)
 		if (n == 21)
 			assert_has(&out, "\n        0x10f\n        0x110\n        0x111\n");
 		else
-			assert_has(&out, "\n        0x10f\n        ... 2 more ...\n        0x112\n");
+			assert_has(&out,
+				   "\n        0x10f\n        ... 2 more ...\n        0x112\n");
 		assert_has(&out, n == 21 ? "        0x114\n" : "        0x115\n");
 		strbuf_release(&out);
 		profile_free(p);
@@ -273,8 +275,8 @@ int main(void)
 		cmocka_unit_test(test_known),	   cmocka_unit_test(test_as_pprof),
 		cmocka_unit_test(test_other_type), cmocka_unit_test(test_widths),
 		cmocka_unit_test(test_deep),	   cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_gap),
-		cmocka_unit_test(test_measures),   cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_gap),	   cmocka_unit_test(test_measures),
+		cmocka_unit_test(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -418,6 +418,9 @@ static int emit_row(struct machine *m)
 	} else if (now->rbp.kind == SAVED_AT_RBP && fits32(now->rbp.off)) {
 		r.rbp_kind = UNWIND_RBP_AT_RBP;
 		r.rbp_off = now->rbp.off;
+	} else if (now->rbp.kind == SAVED_IN_REG && now->rbp.reg < UNWIND_NR_REGS) {
+		r.rbp_kind = UNWIND_RBP_IN_REG;
+		r.rbp_off = now->rbp.reg;
 	} else if (now->rbp.kind != SAVED_SAME) {
 		r.rbp_kind = UNWIND_RBP_LOST;
 	}

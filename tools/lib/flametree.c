@@ -170,3 +170,12 @@ const struct frame_symbol *flame_symbol(const struct flame_tree *t, uint32_t nod
 
 	return node == FLAME_ROOT ? &all : &t->frames.symbols[t->nodes[node].symbol];
 }
+
+uint32_t flame_next(const struct flame_tree *t, uint32_t top, uint32_t at, bool descend)
+{
+	if (descend && t->nodes[at].first_child)
+		return t->nodes[at].first_child;
+	while (at != top && !t->nodes[at].next_sibling)
+		at = t->nodes[at].parent;
+	return at == top ? FLAME_ROOT : t->nodes[at].next_sibling;
+}

@@ -38,6 +38,12 @@ struct flame_tree {
 int flame_tree_init(struct flame_tree *t, const struct profile *p, size_t type);
 void flame_tree_release(struct flame_tree *t);
 
+/*
+ * The node after `at` in the subtree of `top`, parents before children and siblings in order;
+ * without descend the children of `at` are passed over. FLAME_ROOT at the end.
+ */
+uint32_t flame_next(const struct flame_tree *t, uint32_t top, uint32_t at, bool descend);
+
 /* The node's name, module and origin; of the root "all". */
 const struct frame_symbol *flame_symbol(const struct flame_tree *t, uint32_t node);
 

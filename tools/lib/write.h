@@ -25,7 +25,7 @@ struct write_options {
 	 * hold all types and take this one, if given, as their default.
 	 */
 	uint32_t type;
-	const char *title;		  /* NULL: by the type's name */
+	const char *title;		  /* NULL: "Flame graph" */
 	const struct write_field *fields; /* shown in this order above pictures and reports */
 	size_t nr_fields;
 	unsigned int top;   /* rows of a report's tables; 0: 20 */

@@ -119,6 +119,8 @@ static void put_clipped(struct svg *g, const char *s, size_t columns)
 	strbuf_reset(&g->scratch);
 	strbuf_puts_clipped(&g->scratch, s, columns);
 	put_escaped(&g->text, strbuf_str(&g->scratch));
+	if (strbuf_error(&g->scratch))
+		g->text.failed = true;
 }
 
 static enum paint node_paint(const struct svg *g, uint32_t node)
@@ -137,20 +139,13 @@ static enum paint node_paint(const struct svg *g, uint32_t node)
 static size_t subtree_size(const struct flame_tree *t, uint32_t top)
 {
 	uint32_t at = top;
-	size_t n = 1;
+	size_t n = 0;
 
-	for (;;) {
-		if (t->nodes[at].first_child) {
-			at = t->nodes[at].first_child;
-		} else {
-			while (at != top && !t->nodes[at].next_sibling)
-				at = t->nodes[at].parent;
-			if (at == top)
-				return n;
-			at = t->nodes[at].next_sibling;
-		}
+	do {
 		n++;
-	}
+		at = flame_next(t, top, at, true);
+	} while (at);
+	return n;
 }
 
 static int end_gap(struct svg *g, struct gap *gap)
@@ -212,6 +207,7 @@ static int lay_out_children(struct svg *g, uint32_t parent)
 static int lay_out(struct svg *g)
 {
 	size_t n = g->tree.nr_nodes;
+	uint32_t at = FLAME_ROOT;
 	int err = 0;
 
 	g->x = calloc(n, sizeof(*g->x));
@@ -223,9 +219,13 @@ static int lay_out(struct svg *g)
 	g->x[FLAME_ROOT] = MARGIN;
 	g->width[FLAME_ROOT] = WIDTH - 2 * MARGIN;
 	g->painted[PAINT_NOTE] = true;
-	for (uint32_t i = 0; i < n && !err; i++)
-		if (g->width[i] > 0)
-			err = lay_out_children(g, i);
+	do {
+		bool drawn = g->width[at] > 0;
+
+		if (drawn)
+			err = lay_out_children(g, at);
+		at = flame_next(&g->tree, FLAME_ROOT, at, drawn);
+	} while (at && !err);
 	return err;
 }
 
@@ -383,14 +383,20 @@ static void put_gap(struct svg *g, const struct gap *gap, int top)
 
 static int put_frames(struct svg *g, int top)
 {
+	uint32_t at = FLAME_ROOT;
 	int err = 0;
 
-	for (uint32_t i = 0; i < g->tree.nr_nodes && !err; i++) {
-		if (g->width[i] <= 0)
-			continue;
-		put_node(g, i, top);
-		err = sink_flush(g->out, &g->text, CHUNK);
-	}
+	if (g->width[FLAME_ROOT] <= 0)
+		return 0;
+	do {
+		bool drawn = g->width[at] > 0;
+
+		if (drawn) {
+			put_node(g, at, top);
+			err = sink_flush(g->out, &g->text, CHUNK);
+		}
+		at = flame_next(&g->tree, FLAME_ROOT, at, drawn);
+	} while (at && !err);
 	for (size_t i = 0; i < g->nr_gaps && !err; i++) {
 		put_gap(g, &g->gaps[i], top);
 		err = sink_flush(g->out, &g->text, CHUNK);
@@ -415,8 +421,7 @@ static void put_footer(struct svg *g, int y)
 
 static void put_head(struct svg *g, int height)
 {
-	const char *type = g->p->nr_types ? profile_str(g->p, g->p->types[g->type].name) : "";
-	const char *title = g->o->title ? g->o->title : type;
+	const char *title = g->o->title ? g->o->title : "Flame graph";
 
 	strbuf_printf(&g->text,
 		      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"

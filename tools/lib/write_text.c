@@ -55,13 +55,23 @@ static void put_style(struct text *t, const char *style)
 		strbuf_puts(&t->out, style);
 }
 
-static void put_heading(struct text *t, const char *text)
+static void start_heading(struct text *t)
 {
 	strbuf_putc(&t->out, '\n');
 	put_style(t, BOLD);
-	strbuf_puts(&t->out, text);
+}
+
+static void end_heading(struct text *t)
+{
 	put_style(t, PLAIN);
 	strbuf_putc(&t->out, '\n');
+}
+
+static void put_heading(struct text *t, const char *text)
+{
+	start_heading(t);
+	strbuf_puts(&t->out, text);
+	end_heading(t);
 }
 
 static const char *type_name(const struct text *t)
@@ -245,25 +255,22 @@ static void put_rows(struct text *t, size_t n)
 static void put_tables(struct text *t)
 {
 	size_t n = MIN(t->nr_rows, (size_t)(t->o->top ? t->o->top : DEFAULT_TOP));
-	struct strbuf heading = { 0 };
 	char total[MEASURE_LEN];
 
 	measure_value(measure_for(t->total, t->unit), t->total, total);
-	strbuf_printf(&heading, "Functions by their own %s: top %zu of %zu, %s in all",
-		      type_name(t), n, t->nr_rows, total);
 	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_flat, t);
-	put_heading(t, strbuf_str(&heading));
+	start_heading(t);
+	strbuf_printf(&t->out, "Functions by their own %s: top %zu of %zu, %s in all", type_name(t),
+		      n, t->nr_rows, total);
+	end_heading(t);
 	put_rows(t, n);
 
-	strbuf_reset(&heading);
-	strbuf_printf(&heading, "Functions by %s with all they called: top %zu of %zu",
-		      type_name(t), n, t->nr_rows);
 	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_cum, t);
-	put_heading(t, strbuf_str(&heading));
+	start_heading(t);
+	strbuf_printf(&t->out, "Functions by %s with all they called: top %zu of %zu", type_name(t),
+		      n, t->nr_rows);
+	end_heading(t);
 	put_rows(t, n);
-	if (heading.failed)
-		t->out.failed = true;
-	strbuf_release(&heading);
 }
 
 /* "name (inline)  file.c:12", or the module where no line is known. */
@@ -288,9 +295,23 @@ static void put_frame(struct text *t, const struct frame *frame)
 	strbuf_puts_clipped(&t->out, strbuf_str(&place), columns - used);
 	put_style(t, PLAIN);
 	strbuf_putc(&t->out, '\n');
-	if (place.failed)
+	if (strbuf_error(&place))
 		t->out.failed = true;
 	strbuf_release(&place);
+}
+
+/* The frames of a stack without its thread's name, leaf first, the middle of a deep one left out. */
+static void put_frames(struct text *t, const struct frame_stack *stack, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		/* One frame left out would take the line that says so. */
+		if (i == LEAF_FRAMES && n > LEAF_FRAMES + ROOT_FRAMES + 1) {
+			strbuf_printf(&t->out, "        ... %zu more ...\n",
+				      n - LEAF_FRAMES - ROOT_FRAMES);
+			i = n - ROOT_FRAMES;
+		}
+		put_frame(t, &stack->items[stack->n - 1 - i]);
+	}
 }
 
 static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
@@ -298,11 +319,10 @@ static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
 	const struct profile_sample *s = &t->p->samples[leaf->heaviest];
 	char value[MEASURE_LEN], percent[MEASURE_LEN];
 	struct frame_stack stack = { 0 };
-	size_t notes = (s->comm ? 1 : 0), n;
 	int err = frames_stack(&t->tree.frames, s, &stack);
 
 	if (err)
-		return err;
+		goto cleanup;
 	measure_percent((double)leaf->self, (double)t->total, percent);
 	measure_value(measure_for(leaf->self, t->unit), leaf->self, value);
 	strbuf_printf(&t->out, "%4zu. ", rank);
@@ -314,18 +334,10 @@ static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
 		strbuf_puts_clipped(&t->out, profile_str(t->p, s->comm), t->width / 2);
 	}
 	strbuf_putc(&t->out, '\n');
-	n = stack.n - notes; /* leaf first: index i is items[stack.n - 1 - i] */
-	for (size_t i = 0; i < n; i++) {
-		/* One frame left out would take the line that says so. */
-		if (i == LEAF_FRAMES && n > LEAF_FRAMES + ROOT_FRAMES + 1) {
-			strbuf_printf(&t->out, "        ... %zu more ...\n",
-				      n - LEAF_FRAMES - ROOT_FRAMES);
-			i = n - ROOT_FRAMES;
-		}
-		put_frame(t, &stack.items[stack.n - 1 - i]);
-	}
+	put_frames(t, &stack, stack.n - (s->comm ? 1 : 0));
+cleanup:
 	frame_stack_release(&stack);
-	return 0;
+	return err;
 }
 
 static int put_stacks(struct text *t)
