@@ -144,14 +144,13 @@ $(B)/workloads/%: tests/workloads/%.c tests/workloads/workload.h
 		$(call workload_flags,$<)
 
 # The kernel types that BPF reads, all of them, for the comparison with the running kernel's BTF.
-$(B)/bpf/vmlinux_check.o: vmlinux/vmlinux.h
+$(B)/bpf/vmlinux_check.bpf.o: tests/unit/vmlinux_check.bpf.c
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -D__TARGET_ARCH_$(ARCH) -fno-eliminate-unused-debug-types \
-		-include $< -c -x c /dev/null -o $@
+	$(Q)$(CLANG) $(BPF_CFLAGS) -Ivmlinux -D__TARGET_ARCH_$(ARCH) -MMD -MP -c $< -o $@
 
 # No root, no BTF of the running kernel.
-check: all bpf $(UNIT_BINS) $(WORKLOADS) $(B)/bpf/vmlinux_check.o
+check: all bpf $(UNIT_BINS) $(WORKLOADS) $(B)/bpf/vmlinux_check.bpf.o
 	$(Q)tests/run-unit $(B)
 
 # The same, and the live tests on the running kernel.

@@ -9,8 +9,9 @@
  * One frame is one call of unwind_frame(), a global function, which the verifier checks once and
  * not in every turn of the loop around it (about 4,000 instructions instead of 200,000).
  *
- * Stack memory is read a window at a time, from the wanted slot to the end of its page: the slots
- * of the next frames are mostly in it, and a read of 8 bytes costs nearly what a window does.
+ * Stack memory is read a window at a time, from the wanted slot up, but not beyond its page: the
+ * slots of the next frames are mostly in it, and a read of 8 bytes costs nearly what a window
+ * does, as long as the window is not so large that it pulls cold memory into the cache.
  */
 
 #include "stacks.h"
@@ -18,7 +19,7 @@
 #include "unwind.h"
 
 #define UNWIND_MAX_MAPPINGS 65536 /* of all processes together; set to the need before loading */
-#define UNWIND_WINDOW	    4096
+#define UNWIND_WINDOW	    512
 #define WALK_SLOTS	    2
 
 struct {
@@ -145,9 +146,9 @@ static __always_inline int walk_read(void *cookie, __u64 addr, __u64 *ret)
 	if (addr & 7)
 		return -1;
 	if (off >= w->window_len) {
-		len = UNWIND_WINDOW - (addr & (UNWIND_WINDOW - 1));
+		len = 4096 - (addr & 4095);
 		if (len > UNWIND_WINDOW)
-			return -1;
+			len = UNWIND_WINDOW;
 		w->window_len = 0;
 		if (bpf_probe_read_user(w->window, len, (void *)addr))
 			return -1;

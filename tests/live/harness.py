@@ -158,8 +158,8 @@ class Workload(Process):
 
     def __init__(self, name, args=(), seconds=60, exe=None, prefix=(), **kwargs):
         argv = [*prefix, exe or os.path.join(WORKLOADS, name), str(seconds), *args]
-        super().__init__(argv, stdout=subprocess.PIPE, **kwargs)
         self.said = []
+        super().__init__(argv, stdout=subprocess.PIPE, **kwargs)
         try:
             self._wait_ready()
         except BaseException:
@@ -172,7 +172,8 @@ class Workload(Process):
             self.pid = self.inner[-1]
 
     def stop(self, how=signal.SIGTERM):
-        for pid in reversed(getattr(self, "inner", [])[1:]):
+        below = [int(line[4:]) for line in self.said if line.startswith("pid ")]
+        for pid in below + getattr(self, "inner", [])[:0:-1]:
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
         super().stop(how)
@@ -246,6 +247,11 @@ class Result:
     @property
     def folded(self):
         return parse_folded(self.out)
+
+    def take_folded(self, path):
+        """Takes a folded file for what -f would have printed; for commands that print themselves."""
+        with open(path, encoding="utf-8") as file:
+            self.out = file.read()
 
     def user_stacks(self):
         """User stacks -> count, whatever the command's name and the kernel frames."""
@@ -328,6 +334,16 @@ class LiveTest(unittest.TestCase):
             for user, count in result.user_stacks().items()
             if not any(stack.fullmatch(";".join(user)) for stack in stacks)
         }
+
+    def assert_nearly_whole(self, result, share, least=20):
+        """Nothing lost; at most this share of the walks, or one, cut short, and each marked so."""
+        self.assert_ok(result)
+        summary = result.summary
+        self.assertGreaterEqual(summary["samples"], least, result)
+        self.assertEqual(summary["lost"], 0, result)
+        cut = sum(n for u, n in result.user_stacks().items() if u and u[0].startswith("[truncated"))
+        self.assertEqual(cut, summary["samples"] - summary["complete"], result)
+        self.assertLessEqual(cut, max(1, share * summary["samples"]), result)
 
     def assert_stacks(self, result, case):
         self.assertEqual(self.strange_stacks(result, case.stacks), {}, result.summary)

@@ -31,8 +31,8 @@ COMPARED = [
     ("many_threads", "plain"),
 ]
 
-# Prints, for each thread, the names of its frames from the innermost on; one that is
-# not on the stack, because inlined or left by a jump, is marked.
+# Prints, for each thread, the names of its frames from the innermost on; one that is not on the
+# stack is marked: ~ inlined, ^ left by a jump to the next, which gdb has worked out.
 SCRIPT = """
 for thread in gdb.selected_inferior().threads():
     thread.switch()
@@ -40,7 +40,8 @@ for thread in gdb.selected_inferior().threads():
     while frame is not None and frame.is_valid():
         kind = frame.type()
         name = '<signal>' if kind == gdb.SIGTRAMP_FRAME else frame.name() or '?'
-        names.append(('~' if kind in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME) else '') + name)
+        mark = {gdb.INLINE_FRAME: '~', gdb.TAILCALL_FRAME: '^'}.get(kind, '')
+        names.append(mark + name)
         frame = frame.older()
     print('STACK ' + ';'.join(names))
 """
@@ -60,8 +61,9 @@ def gdb_stacks(pid, script_path):
     for line in gdb.stdout.splitlines():
         if line.startswith("STACK "):
             names = line[6:].split(";")[::-1]
+            names = [name for name in names if name[0] != "^"]
             whole = tuple(normal(name.lstrip("~")) for name in names)
-            physical = tuple(normal(name) for name in names if not name.startswith("~"))
+            physical = tuple(normal(name) for name in names if name[0] != "~")
             found.append((whole, physical))
     if not found:
         raise AssertionError(f"gdb printed no stack:\n{gdb.stdout}\n{gdb.stderr}")
@@ -72,6 +74,7 @@ def normal(name):
     """One of libc's many names for one function: __GI___qsort_r, qsort_r; write, __write."""
     if name in ("<signal>", "__restore_rt"):
         return "<signal>"
+    name = re.sub(r"_impl$", "", name)
     name = re.sub(r"\.(part|constprop|isra|cold)\.[0-9]+$", "", name)
     name = re.sub(r"(\.[0-9]+|@.*)$", "", name)
     return re.sub(r"^_*(GI_+|libc_(?!start))?_*", "", name)

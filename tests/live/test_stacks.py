@@ -62,8 +62,8 @@ class SpecialStacks(LiveTest):
         self.assert_ok(result)
         summary = result.summary
         self.assertEqual(summary["lost"], 0, result)
-        # Until the new mapping is known, some 50 ms, walks may end in it; they must say so.
-        self.assertGreaterEqual(summary["complete"], summary["samples"] - 10, result)
+        # Until the new object's 320,000 rows are read, walks may end in it; they must say so.
+        self.assertGreaterEqual(summary["complete"], summary["samples"] - 40, result)
         self.assert_seen(result, "leaf_before", 20)
         self.assert_seen(result, "library_leaf", 20)
         strange = sum(self.strange_stacks(result, case.stacks).values())
@@ -92,8 +92,10 @@ class SpecialStacks(LiveTest):
             result = periscope(
                 "cpu", "--children", "-p", workload.pid, "-F", 999, "-f", "-U", 2
             )
-        self.assert_whole(result)
-        self.assert_stacks(result, case)
+        # Thousands of processes, each of which lives for some hundred microseconds.
+        self.assert_nearly_whole(result, 0.01)
+        for stack in self.strange_stacks(result, case.stacks):
+            self.assertTrue(stack.startswith("[truncated"), stack)
         self.assert_seen(result, "leaf", 20)
 
     def test_posix_spawn(self):
@@ -107,8 +109,11 @@ class SpecialStacks(LiveTest):
         case = cases("thread_churn")["plain"]
         with start(case) as workload:
             result = periscope("cpu", "-p", workload.pid, "-F", 499, "-f", "-U", 2)
-        self.assert_whole(result, least=100)
-        self.assert_stacks(result, case)
+        # Of a thread that has no caller's address on its stack yet, or no memory any more, since it
+        # is exiting, nothing but the function it is in can be known.
+        self.assert_nearly_whole(result, 0.02, least=100)
+        for stack in self.strange_stacks(result, case.stacks):
+            self.assertRegex(stack, r"^\[truncated: [^;]+\];(\[[^;]*\];)?(clone3|start_thread)$")
         self.assert_seen(result, "leaf", result.summary["samples"] // 2)
 
     def test_neither_tables_nor_frame_pointers(self):
@@ -152,7 +157,17 @@ class SpecialStacks(LiveTest):
             )
         self.assert_whole(result)
         self.assert_stacks(result, case)
-        for leaf in ("leaf_a", "leaf_b", "leaf_g", "leaf_late"):
+        self.assert_seen(result, "leaf_late", 5)
+
+    def test_children_that_are_there_already(self):
+        case = cases("fork_tree")["plain"]
+        with start(case) as workload:
+            result = periscope(
+                "cpu", "--children", "-p", workload.pid, "-F", 499, "-f", "-U", 1
+            )
+        self.assert_whole(result)
+        self.assert_stacks(result, case)
+        for leaf in ("leaf_a", "leaf_b", "leaf_g"):
             self.assert_seen(result, leaf, 5)
 
     def test_children_only_when_asked(self):
@@ -196,10 +211,13 @@ class ReturnProbes(LiveTest):
             time.sleep(0.3)
             result = periscope("cpu", "-p", workload.pid, "-F", 499, "-f", "-U", 1)
             self.assertIsNone(workload.popen.poll())
+        self.assert_whole(before, least=100)
+        # The kernel changes the address on the stack shortly before it notes the old one.
+        self.assert_nearly_whole(result, 0.02, least=100)
         for capture in (before, result):
-            self.assert_whole(capture, least=100)
             # [uprobes] may be the leaf only: the trampoline itself, while it runs.
             inner = [u[:-1] if u[-1].startswith("[uprobes]") else u for u in capture.user_stacks()]
+            inner = [u for u in inner if not u[0].startswith("[truncated")]
             for user in inner:
                 self.assertTrue(
                     any(stack.fullmatch(";".join(user)) for stack in case.stacks), ";".join(user)

@@ -141,8 +141,11 @@ class Choosing(LiveTest):
     def test_command(self):
         case = cases("recursion")["plain"]
         program = os.path.join(WORKLOADS, "recursion")
-        result = periscope("cpu", "-F", 199, "-f", "-U", 10, "--", program, 2, 43)
+        path = os.path.join(self.temp_dir(), "cpu.folded")
+        result = periscope("cpu", "-F", 199, "-o", path, "-U", 10, "--", program, 2, 43)
         self.assert_ok(result)
+        self.assertEqual(result.out, "ready\n", "the command's own output, and nothing else")
+        result.take_folded(path)
         summary = result.summary
         self.assertEqual(summary["lost"], 0)
         self.assertGreaterEqual(summary["complete"], summary["samples"] - 5, result)
@@ -153,9 +156,11 @@ class Choosing(LiveTest):
 
     def test_end_of_capture_leaves_no_command_behind(self):
         program = os.path.join(WORKLOADS, "recursion")
-        with Tool("cpu", "-F", 99, "-f", 1, "--", program, 60, 43) as tool:
+        path = os.path.join(self.temp_dir(), "cpu.folded")
+        with Tool("cpu", "-F", 99, "-o", path, 1, "--", program, 60, 43) as tool:
             result = tool.finish(20)
         self.assert_ok(result)
+        result.take_folded(path)
         self.assert_seen(result, "leaf", 10)
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:

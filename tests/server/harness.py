@@ -5,6 +5,7 @@ Every answer that passes through Server.request() is checked for what all answer
 X-Request-Id, JSON, and for errors a body of exactly "code" and "message".
 """
 
+import atexit
 import base64
 import hashlib
 import hmac
@@ -53,6 +54,17 @@ def base64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+_started = []
+
+
+@atexit.register
+def _kill_what_failing_tests_left():
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 class Server:
     """A running coworkingd. Give it the directory of another one to go on with its database."""
 
@@ -68,6 +80,7 @@ class Server:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [binary(), "--listen", "127.0.0.1:0", "--db", self.db, *args], stderr=log)
+        _started.append(self.process)
         self.port = self._wait_for_port()
 
     def _wait_for_port(self):
@@ -192,6 +205,11 @@ class Server:
             db.execute("INSERT OR IGNORE INTO users SELECT ?, 'other@example.org', 'other',"
                        " password_hash FROM users WHERE id = ?", (OTHER_ID, DEMO_ID))
         db.close()
+
+    def cpu_seconds(self):
+        with open("/proc/%d/stat" % self.process.pid, encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def secret(self):
         with open(self.db + ".secret", "rb") as file:

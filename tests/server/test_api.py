@@ -123,6 +123,8 @@ class Rooms(ApiTest):
         self.assertEqual(head.headers["Content-Length"], full.headers["Content-Length"])
         self.assertEqual(again.body, full.body)
         connection.close()
+        reply = self.server.raw(b"HEAD /rooms HTTP/1.0\r\n\r\n")
+        self.assertTrue(reply.endswith(b"\r\n\r\n"), reply)
 
 
 class Login(ApiTest):

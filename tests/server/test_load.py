@@ -98,7 +98,7 @@ class Failures(unittest.TestCase):
                 pass
 
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         result = load("reads", "--seconds", "1", "--connections", "2", "--url",
                       "http://127.0.0.1:%d" % server.server_port)
         server.shutdown()

@@ -71,8 +71,111 @@ static void test_rust(void **state)
 	check("_ZN4core3fmt17h0123456789abcdeXE", "core::fmt::h0123456789abcdeX");
 	/* An escape that would put a control character into the output stays. */
 	check("_ZN8a$u1b$b_17h0123456789abcdefE", "a$u1b$b_");
-	/* v0 stays as it is. */
-	check("_RNvC6_123foo3bar", NULL);
+}
+
+/* Every rule of the v0 grammar at least once, against c++filt. */
+static void test_rust_v0(void **state)
+{
+	const char *names[] = {
+		"_RNvC6_123foo3bar",
+		"_RNvCs1234_7mycrate3foo",
+		"_RNvNtCs1234_7mycrate3foo3barCs5678_5other",
+		"_RNCNCNgCs6DXkGYLi8lr_2cc5spawn00B5_",
+		"_RNCINkXs25_NgCsbmNqQUJIY6D_4core5sliceINyB9_4IterhENuNgNoBb_4iter8iterator8Iterator9rposi"
+		"tionNCNgNpB9_6memchr7memrchrs_0E0Bb_",
+		"_RINbNbCskIICzLVDPPb_5alloc5alloc8box_freeDINbNiB4_5boxed5FnBoxuEp6OutputuEL_ECs1iopQbuBiw2_3"
+		"std",
+		"_RMC0INtC8arrayvec8ArrayVechKj7b_E",
+		"_RMCs4fqI2P2rA04_13const_genericINtB0_8UnsignedKhb_E",
+		"_RMCs4fqI2P2rA04_13const_genericINtB0_6SignedKsn98_E",
+		"_RMCs4fqI2P2rA04_13const_genericINtB0_4BoolKb1_E",
+		"_RMCs4fqI2P2rA04_13const_genericINtB0_4CharKc76_E",
+		"_RMCs4fqI2P2rA04_13const_genericINtB0_4CharKca_E",
+		"_RMCs4fqI2P2rA04_13const_genericINtB0_3FooKpE",
+		"_RINvC1a1bTEE",
+		"_RINvC1a1bTaEE",
+		"_RINvC1a1bTasEE",
+		"_RINvC1a1bAhj20_SePmOxE",
+		"_RINvC1a1bRhQhRL0_hE",
+		"_RINvC1a1bFUKCaEbE",
+		"_RINvC1a1bFK6systemmEuE",
+		"_RINvC1a1bFG_RL0_aEuE",
+		"_RINvC1a1bFG0_RL1_aRL0_aEuE",
+		"_RINvC1a1bDNtC1c1dEL_E",
+		"_RINvC1a1bDNtC1c1dNtC1e4SendEL_E",
+		"_RINvC1a1bDG_INtC1c1dL0_Ep4ItemRL0_aEL_E",
+		"_RYNtC1a1bNtC1c1d",
+		"_RNvYNtC1a1bNtC1c1d3foo",
+		"_RNSC1a3shim",
+		"_RNvC6_123foo3bar.llvm.9D1C9369",
+	};
+	char line[4096], path[128];
+	FILE *f;
+
+	(void)state;
+	if (!have("c++filt"))
+		skip();
+	snprintf(path, sizeof(path), "%s/names", test_dir);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		fprintf(f, "%.*s\n", (int)strcspn(names[i], "."), names[i]);
+	fclose(f);
+	f = read_command("c++filt -i < names");
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		assert_non_null(fgets(line, sizeof(line), f));
+		line[strcspn(line, "\n")] = '\0';
+		check(names[i], line);
+	}
+	pclose(f);
+}
+
+/* Cut and changed names: no crash, no endless loop; back references to themselves and in chains. */
+static void test_rust_v0_hostile(void **state)
+{
+	const char *good = "_RINvC1a1bDG_INtC1c1dL0_Ep4ItemRL0_aEL_FG0_RL1_aRL0_aEuAhj20_TasEB2_E";
+	char name[4000];
+	unsigned int seed = 3;
+
+	(void)state;
+	for (size_t len = 2; len <= strlen(good); len++) {
+		snprintf(name, sizeof(name), "%.*s", (int)len, good);
+		free(demangle(name));
+	}
+	for (int i = 0; i < 20000; i++) {
+		strcpy(name, good);
+		for (int k = rand_r(&seed) % 4; k >= 0; k--)
+			name[2 + rand_r(&seed) % (strlen(good) - 2)] =
+				"BCDEFGIKLMNSTX_sun0123aeb"[rand_r(&seed) % 25];
+		free(demangle(name));
+	}
+	check("_RB_", NULL);
+	check("_RNvB_1a", NULL);
+	check("_RINvC1a1bB8_E", NULL);
+	check("_RC18446744073709551617a", NULL);
+	check("_RCszzzzzzzzzzzzzzz_1a", NULL);
+	check("_RINvC1a1bKcffffffff_E", NULL);
+	/* Tuples, each of the one before twice: its place is a number of two digits in base 62. */
+	strcpy(name, "_RINvC1a1bTaaE");
+	for (size_t i = 0, last = 8; i < 200; i++) {
+		const char *digits =
+			"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+		size_t here = strlen(name) - 2, place = last - 1;
+		char ref[8] = { 'B' };
+
+		if (place < 62)
+			ref[1] = digits[place];
+		else
+			memcpy(ref + 1, (char[]){ digits[place / 62], digits[place % 62] }, 2);
+		sprintf(name + strlen(name), "T%s_%s_E", ref, ref);
+		last = here;
+	}
+	strcat(name, "E");
+	check(name, NULL);
+	memset(name, 'R', sizeof(name) - 1);
+	memcpy(name, "_RINvC1a1b", 10);
+	name[sizeof(name) - 1] = '\0';
+	check(name, NULL);
 }
 
 static void test_not_mangled(void **state)
@@ -156,6 +259,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_libstdcxx),     cmocka_unit_test(test_rust),
+		cmocka_unit_test(test_rust_v0),	      cmocka_unit_test(test_rust_v0_hostile),
 		cmocka_unit_test(test_not_mangled),   cmocka_unit_test(test_exponential),
 		cmocka_unit_test(test_deep_and_long),
 	};

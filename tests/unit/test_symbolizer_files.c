@@ -135,11 +135,38 @@ static void test_sizeless(void **state)
 	(void)state;
 	build();
 	nm_read(&all, "", "full");
-	next = nm_find(&all, "sizeless_next")->addr;
+	next = nm_find(&all, "hidden_after_sizeless")->addr;
 	subject_open(&t, "full");
 	for (uint64_t at = next - 4; at < next; at++)
 		assert_string_equal(outermost(&t, at)->function, "sizeless");
-	assert_string_equal(outermost(&t, next)->function, "sizeless_next");
+	assert_string_equal(outermost(&t, next)->function, "hidden_after_sizeless");
+	subject_close(&t);
+	/* Its symbol stripped, the next one is told from this by where its unwind information begins. */
+	subject_open(&t, "full.stripped");
+	for (uint64_t at = next - 4; at < next; at++)
+		assert_string_equal(outermost(&t, at)->function, "sizeless");
+	assert_true(outermost(&t, next)->guessed);
+	assert_true(outermost(&t, next + 1)->guessed);
+	subject_close(&t);
+	free(all.items);
+}
+
+/* One function within another: the inner one where it is, the outer one before and after. */
+static void test_nested_symbols(void **state)
+{
+	const char *const want[] = { "nest_outer", "nest_outer", "nest_inner",
+				     "nest_inner", "nest_outer", "nest_outer" };
+	struct nm_symbols all;
+	struct subject t;
+	uint64_t start;
+
+	(void)state;
+	build();
+	nm_read(&all, "", "full");
+	start = nm_find(&all, "nest_outer")->addr;
+	subject_open(&t, "full.stripped");
+	for (size_t i = 0; i < ARRAY_SIZE(want); i++)
+		assert_string_equal(outermost(&t, start + i)->function, want[i]);
 	subject_close(&t);
 	free(all.items);
 }
@@ -381,7 +408,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stripped),
 		cmocka_unit_test(test_aliases),
-		cmocka_unit_test(test_sizeless),
+		cmocka_unit_test(test_sizeless),       cmocka_unit_test(test_nested_symbols),
+		
 		cmocka_unit_test(test_plt),
 		cmocka_unit_test(test_debug_link),
 		cmocka_unit_test(test_build_id),

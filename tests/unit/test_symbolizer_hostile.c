@@ -173,52 +173,74 @@ static void test_giant_sections(void **state)
 	free(copy);
 }
 
-static void put_uleb(char **p, unsigned int value)
+static FILE *create(const char *name)
 {
-	do {
-		*(*p)++ = (value & 0x7f) | (value > 0x7f ? 0x80 : 0);
-		value >>= 7;
-	} while (value);
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", test_dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	return f;
+}
+
+static void put(FILE *f, const void *bytes, size_t n)
+{
+	assert_int_equal(fwrite(bytes, 1, n, f), n);
 }
 
 /*
- * Debug information made to be slow, in place of the real one: an abbreviation with thousands of
- * attributes that take no room (DW_FORM_flag_present), used by each of thousands of one-byte DIEs.
+ * Debug information made to be slow, in place of the real one: a unit of DIEs of one byte, each
+ * with the abbreviation `attributes`, which take no room in a DIE.
  */
+static void write_dwarf(const char *pair, unsigned int attributes, uint32_t dies)
+{
+	static const uint64_t start = FIRST_ADDR;
+	static const uint32_t size = 0x400; /* within the executable segment */
+	uint32_t length = 8 + 1 + 12 + dies;
+	FILE *f = create("abbrev");
+
+	/* 1: DW_TAG_compile_unit with children, DW_AT_low_pc addr, DW_AT_high_pc data4 */
+	put(f, "\1\x11\1\x11\1\x12\6\0\0", 9);
+	/* 2: DW_TAG_subprogram without children */
+	put(f, "\2\x2e\0", 3);
+	for (unsigned int i = 0; i < attributes; i++)
+		put(f, pair, 2);
+	put(f, "\0\0\0", 3);
+	assert_int_equal(fclose(f), 0);
+	f = create("info");
+	put(f, &length, 4);
+	put(f, "\5\0\1\x08\0\0\0\0\1", 9); /* version, DW_UT_compile, address size, abbrev, DIE */
+	put(f, &start, 8);
+	put(f, &size, 4);
+	for (uint32_t i = 0; i < dies; i++)
+		put(f, "\2", 1);
+	assert_int_equal(fclose(f), 0);
+	must_run("objcopy --update-section .debug_info=info --update-section .debug_abbrev=abbrev "
+		 "built slow");
+}
+
+static void probe_file(const char *name, unsigned int seconds)
+{
+	char path[128], *data;
+	size_t size;
+
+	snprintf(path, sizeof(path), "%s/%s", test_dir, name);
+	data = read_file_at(AT_FDCWD, path, 1 << 26, &size);
+	assert_non_null(data);
+	alarm(seconds);
+	probe(data, size);
+	alarm(0);
+	free(data);
+}
+
+/* Every step over a DIE reads 300000 attributes (DW_AT_name, DW_FORM_flag_present). */
 static void test_quadratic(void **state)
 {
-	Elf64_Shdr *info, *abbrev;
-	uint64_t start;
-	char *copy, *p, *end;
-	uint32_t length;
-
 	(void)state;
-	build("-fno-lto");
-	copy = malloc(image_size);
-	assert_non_null(copy);
-	memcpy(copy, image, image_size);
-	p = section(copy, ".debug_abbrev", &abbrev);
-	end = p + abbrev->sh_size - 16;
-	put_uleb(&p, 1); /* the unit: DW_TAG_compile_unit, children, low_pc and high_pc */
-	memcpy(p, "\x11\x01\x11\x01\x12\x06\0\0", 8);
-	p += 8;
-	put_uleb(&p, 2); /* DW_TAG_subprogram, no children, then attributes of no size */
-	memcpy(p, "\x2e\0", 2);
-	for (p += 2; p < end; p += 2)
-		memcpy(p, "\x34\x19", 2);
-	memset(p, 0, 8);
-	p = section(copy, ".debug_info", &info);
-	length = info->sh_size - 4;
-	memcpy(p, &length, 4);
-	memcpy(p + 4, "\x05\0\x01\x08\0\0\0\0\x01", 9);
-	start = FIRST_ADDR;
-	memcpy(p + 13, &start, 8);
-	memcpy(p + 21, "\0\x10\0\0", 4);
-	memset(p + 25, 2, info->sh_size - 25);
-	alarm(60);
-	probe(copy, image_size);
-	alarm(0);
-	free(copy);
+	build("");
+	write_dwarf("\x34\x19", 300000, 300000);
+	probe_file("slow", 60);
 }
 
 static int finish(void **state)

@@ -23,7 +23,7 @@
 #include <bpf/btf.h>
 #include <cmocka.h>
 
-static const char *object_path = "build/bpf/vmlinux_check.o";
+static char object_path[4096];
 static const char *kernel_path = "/sys/kernel/btf/vmlinux";
 static const char *header_path = "vmlinux/vmlinux.h";
 
@@ -331,13 +331,24 @@ static void every_field_is_the_kernels(void **state)
 	assert_int_equal(failures, 0);
 }
 
+/* This program is BUILD/unit/test_vmlinux, the object BUILD/bpf/vmlinux_check.bpf.o. */
+static void beside_program(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+	int len = slash ? (int)(slash - program) : 1;
+
+	snprintf(object_path, sizeof(object_path), "%.*s/../bpf/vmlinux_check.bpf.o", len,
+		 slash ? program : ".");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(every_field_is_the_kernels) };
 	int result;
 
+	beside_program(argv[0]);
 	if (argc > 1)
-		object_path = argv[1];
+		snprintf(object_path, sizeof(object_path), "%s", argv[1]);
 	if (argc > 2)
 		kernel_path = argv[2];
 	else if (access(kernel_path, R_OK)) {

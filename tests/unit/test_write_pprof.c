@@ -75,7 +75,13 @@ static void test_fields(void **state)
 	struct strbuf file;
 
 	(void)state;
-	p->mappings[2].has_filenames = p->mappings[2].has_inline_frames = false;
+	/* Mapping i has the flag i and no other. */
+	for (size_t i = 0; i < 4; i++) {
+		p->mappings[i].has_functions = i == 0;
+		p->mappings[i].has_filenames = i == 1;
+		p->mappings[i].has_line_numbers = i == 2;
+		p->mappings[i].has_inline_frames = i == 3;
+	}
 	fixture_write(write_pprof, p, NULL, &file);
 	read = unpack(&file);
 	assert_string_equal(read->string_table[0], "");
@@ -99,9 +105,12 @@ static void test_fields(void **state)
 	assert_int_equal(read->mapping[2]->file_offset, 0x1000);
 	assert_string_equal(read->string_table[read->mapping[2]->filename], "/opt/libx.so");
 	assert_string_equal(read->string_table[read->mapping[2]->build_id], "00007f1000000000");
-	assert_true(read->mapping[2]->has_functions && read->mapping[2]->has_line_numbers);
-	assert_false(read->mapping[2]->has_filenames || read->mapping[2]->has_inline_frames);
-	assert_true(read->mapping[1]->has_filenames && read->mapping[1]->has_inline_frames);
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(read->mapping[i]->has_functions, i == 0);
+		assert_int_equal(read->mapping[i]->has_filenames, i == 1);
+		assert_int_equal(read->mapping[i]->has_line_numbers, i == 2);
+		assert_int_equal(read->mapping[i]->has_inline_frames, i == 3);
+	}
 	for (size_t i = 0; i < read->n_function; i++) {
 		assert_int_equal(read->function[i]->id, i + 1);
 		assert_same_string(p, p->functions[i].name, read, read->function[i]->name);
@@ -109,6 +118,30 @@ static void test_fields(void **state)
 	}
 	perftools__profiles__profile__free_unpacked(read, NULL);
 	strbuf_release(&file);
+	profile_free(p);
+}
+
+/* protobuf's strings are UTF-8: all of them, by iconv's word. */
+static void test_utf8(void **state)
+{
+	struct profile *p = fixture_hostile();
+	Perftools__Profiles__Profile *read;
+	struct strbuf file, strings = { 0 }, out = { 0 };
+
+	(void)state;
+	fixture_write(write_pprof, p, NULL, &file);
+	read = unpack(&file);
+	assert_true(read->n_string_table >= p->nr_strings);
+	for (size_t i = 0; i < read->n_string_table; i++) {
+		strbuf_puts(&strings, read->string_table[i]);
+		strbuf_putc(&strings, '\n');
+	}
+	assert_int_equal(fixture_run("iconv -f UTF-8 -t UTF-8 $1", &strings, &out), 0);
+	assert_string_equal(strbuf_str(&out), strbuf_str(&strings));
+	perftools__profiles__profile__free_unpacked(read, NULL);
+	strbuf_release(&file);
+	strbuf_release(&strings);
+	strbuf_release(&out);
 	profile_free(p);
 }
 
@@ -148,6 +181,8 @@ static void test_go_reads(void **state)
 	assert_int_equal(fixture_run(FIXTURE_PPROF("-tags -sample_index=samples"), &file, &out), 0);
 	/* pprof leaves the sample without a stack out here. */
 	assert_has(&out, " tid: Total 38.0\n");
+	assert_has(&out, " thread: Total 38.0\n");
+	assert_has(&out, " truncated: Total 4.0\n");
 	assert_has(&out, " 38.0 (  100%): 4711\n");
 	assert_has(&out, " 25.0 (65.79%): prog\n");
 	assert_has(&out, " 13.0 (34.21%): worker\n");
@@ -233,9 +268,10 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_fields),	 cmocka_unit_test(test_reproducible),
-		cmocka_unit_test(test_go_reads), cmocka_unit_test(test_go_reads_hostile),
-		cmocka_unit_test(test_empty),	 cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_fields),		 cmocka_unit_test(test_utf8),
+		cmocka_unit_test(test_reproducible),	 cmocka_unit_test(test_go_reads),
+		cmocka_unit_test(test_go_reads_hostile), cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

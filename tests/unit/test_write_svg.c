@@ -129,12 +129,25 @@ static void test_hostile(void **state)
 		strbuf_release(&svg);
 	}
 	free(longest);
+	/* All of one size, so that every name is drawn. */
+	for (size_t i = 0; i < p->nr_samples; i++)
+		p->samples[i].values[0] = 1;
+	o = (struct write_options){ .type = 0 };
+	fixture_write(write_svg, p, &o, &svg);
+	assert_consistent(&svg);
+	run_python(READ_BOXES "N = [b[0] for b in B]\n"
+			      "print([x in N for x in (\"]]>\", \"%s%n%d\", \"&amp; \\x27q\\x27 "
+			      "\\\"q\\\"\", \"<script>alert(\\\"x\\\")</script>\", \"N\" * 10000,\n"
+			      " \"esc\\ufffd[31mred\\ufffd\\ufffd\\ufffd\", \"\\u05e9\\u05dc\\u05d5"
+			      "\\u05dd\", \"a;b\\ufffdc\\ufffdd\")])" END_BOXES,
+		   &svg, "[True, True, True, True, True, True, True, True]\n");
+	strbuf_release(&svg);
 	profile_free(p);
 }
 
 /*
- * 5,000 functions of one sample each between two of a million: each is drawn, in a box of many, or
- * at least counted.
+ * 5,000 stacks of two functions and one sample each, between two of a million: what is not drawn
+ * is in a box of many, and counted.
  */
 static void test_narrow(void **state)
 {
@@ -148,7 +161,7 @@ static void test_narrow(void **state)
 	for (uint32_t i = 0; i < 5000; i++) {
 		snprintf(name, sizeof(name), "m%04u", i);
 		at = fixture_location(p, PROFILE_NONE, i + 1, name, "", 0);
-		FIXTURE_ADD(p, "", NULL, 1, at);
+		FIXTURE_ADD(p, "", NULL, 1, at, at);
 	}
 	at = fixture_location(p, PROFILE_NONE, 8000, "a", "", 0);
 	FIXTURE_ADD(p, "", NULL, 1000000, at);
@@ -161,8 +174,8 @@ static void test_narrow(void **state)
 			      "print([x for x in t if \"narrow\" in x][0])" END_BOXES,
 		   &svg,
 		   "all\n5.57hrs n True\na\n2.78hrs p True\nz\n2.78hrs p True\n"
-		   "5000 frames too narrow to draw\n50s m True\n"
-		   "5000 frames narrower than 0.2 px are not drawn one by one (50s, 0.25%).\n");
+		   "10000 frames too narrow to draw\n50s m True\n"
+		   "10000 frames narrower than 0.2 px are not drawn one by one (50s, 0.25%).\n");
 	strbuf_release(&svg);
 	profile_free(p);
 }

@@ -78,7 +78,7 @@ static void test_as_pprof(void **state)
 	assert_int_equal(fixture_run(FIXTURE_PPROF("-top"), &file, &out), 0);
 	for (line = strtok_r(out.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		char flat[16], flat_share[16], sum[16], cum[16], cum_share[16], name[64];
-		char want[64];
+		char want[128];
 
 		if (sscanf(line, "%15s %15s %15s %15s %15s %63s", flat, flat_share, sum, cum,
 			   cum_share, name) != 6 ||

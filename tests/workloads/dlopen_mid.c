@@ -6,7 +6,7 @@
  *
  * case plain: big_library 800
  * stack: %main;leaf_before
- * stack: %main;use_library(;.*dl.*)*(;.*)?
+ * stack: %main;use_library(;.*)*
  * stack: %main;use_library;library_enter;big_19999;library_low;big_00000;library_leaf
  *
  * case loaded: big_library 0

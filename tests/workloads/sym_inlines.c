@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Code for the symbolizer's tests, never run for its result: inlined calls in loops, branches and
- * each other, a clone, a cold part, recursion, an alias, a nested function, a function in
- * hand-written assembly without a size, and a static one that only unwind information knows when
+ * each other, a clone, a cold part, recursion, an alias, a nested function, functions in
+ * hand-written assembly without a size and inside another, and a static one that only unwind information knows when
  * the file is stripped.
  */
 #include <stdio.h>
@@ -98,14 +98,28 @@ __asm__(".text\n"
 	"	nop\n"
 	"	ret\n"
 	"	.cfi_endproc\n"
-	".globl sizeless_next\n"
-	".type sizeless_next, @function\n"
-	"sizeless_next:\n"
+	".type hidden_after_sizeless, @function\n"
+	"hidden_after_sizeless:\n"
 	"	.cfi_startproc\n"
 	"	nop\n"
 	"	ret\n"
 	"	.cfi_endproc\n"
-	".size sizeless_next, . - sizeless_next\n");
+	".size hidden_after_sizeless, . - hidden_after_sizeless\n"
+	".globl nest_outer, nest_inner\n"
+	".type nest_outer, @function\n"
+	".type nest_inner, @function\n"
+	"nest_outer:\n"
+	"	.cfi_startproc\n"
+	"	nop\n"
+	"	nop\n"
+	"nest_inner:\n"
+	"	nop\n"
+	"	nop\n"
+	".size nest_inner, . - nest_inner\n"
+	"	nop\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	".size nest_outer, . - nest_outer\n");
 void sizeless(void);
 
 int main(int argc, char **argv)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "cfi_expr.h"
 #include "util.h"
 
 /* Compilers nest remember_state once; this allows what no compiler does and bounds what a file may. */
@@ -137,176 +138,6 @@ struct machine {
 	void *cookie;
 };
 
-/* ---------------------------------------------------------------- expressions ---- */
-
-enum term_kind { TERM_CONST, TERM_LINEAR, TERM_DEREF, TERM_PC, TERM_PC_MASKED, TERM_PC_TEST, TERM_PLT };
-
-/*
- * A value on the stack of a DWARF expression, symbolically: what it would be as a function of the
- * registers. The forms are those that occur in Debian's objects: reg + off; *(reg + off + index *
- * scale) + post; and the PLT's reg + off + ((pc & 15) >= n) << k.
- */
-struct term {
-	enum term_kind kind;
-	int64_t off; /* TERM_CONST: the value */
-	int64_t post;
-	int reg, index; /* -1: none */
-	int64_t scale;
-};
-
-static bool term_add(struct term *a, const struct term *b)
-{
-	struct term tmp;
-
-	if (a->kind == TERM_CONST || (a->kind == TERM_PC_TEST && b->kind == TERM_LINEAR)) {
-		tmp = *a;
-		*a = *b;
-		b = &tmp;
-	}
-	if (b->kind == TERM_CONST && a->kind == TERM_DEREF) {
-		a->post += b->off;
-		return true;
-	}
-	if (b->kind == TERM_CONST && (a->kind == TERM_LINEAR || a->kind == TERM_CONST)) {
-		a->off += b->off;
-		return true;
-	}
-	/* reg + off, plus index * scale: the second has only the scaled part, or both scale 1. */
-	if (a->kind == TERM_LINEAR && b->kind == TERM_LINEAR && a->index < 0 && b->index < 0) {
-		if (a->reg < 0 || (a->scale != 1 && b->scale == 1)) {
-			tmp = *a;
-			*a = *b;
-			b = &tmp;
-		}
-		if (a->reg < 0 || b->reg < 0 || a->scale != 1)
-			return false;
-		a->index = b->reg;
-		a->off += b->off;
-		a->scale = b->scale;
-		return true;
-	}
-	if (a->kind == TERM_LINEAR && b->kind == TERM_PC_TEST && a->index < 0 && a->scale == 1) {
-		a->kind = TERM_PLT;
-		a->scale = b->off;
-		a->post = b->post;
-		return true;
-	}
-	return false;
-}
-
-static bool term_binary(uint8_t op, struct term *a, const struct term *b)
-{
-	switch (op) {
-	case 0x22: /* plus */
-		return term_add(a, b);
-	case 0x1e: /* mul */
-		if (a->kind != TERM_LINEAR || b->kind != TERM_CONST || a->index >= 0)
-			return false;
-		a->scale *= b->off;
-		a->off *= b->off;
-		return true;
-	case 0x1a: /* and */
-		if (a->kind != TERM_PC || b->kind != TERM_CONST || b->off != 15 || a->off)
-			return false;
-		a->kind = TERM_PC_MASKED;
-		return true;
-	case 0x2a: /* ge */
-		if (a->kind != TERM_PC_MASKED || b->kind != TERM_CONST)
-			return false;
-		a->kind = TERM_PC_TEST;
-		a->off = b->off;
-		a->post = 1;
-		return true;
-	case 0x24: /* shl */
-		if (b->kind != TERM_CONST || b->off < 0 || b->off > 16)
-			return false;
-		if (a->kind == TERM_PC_TEST) {
-			a->post <<= b->off;
-			return true;
-		}
-		if (a->kind != TERM_LINEAR || a->index >= 0)
-			return false;
-		a->scale <<= b->off;
-		a->off = (int64_t)((uint64_t)a->off << b->off);
-		return true;
-	default:
-		return false;
-	}
-}
-
-static bool term_push(uint8_t op, struct cfi_reader *r, struct term *t)
-{
-	*t = (struct term){ .kind = TERM_CONST, .reg = -1, .index = -1, .scale = 1 };
-	if (op >= 0x30 && op <= 0x4f) { /* lit0..lit31 */
-		t->off = op - 0x30;
-	} else if (op >= 0x70 && op <= 0x8f) { /* breg0..breg31 */
-		t->kind = op == 0x70 + UNWIND_RA ? TERM_PC : TERM_LINEAR;
-		t->reg = op - 0x70;
-		t->off = cfi_sleb(r);
-		return op <= 0x70 + UNWIND_RA;
-	} else if (op == 0x08) {
-		t->off = cfi_uint(r, 1);
-	} else if (op == 0x09) {
-		t->off = (int8_t)cfi_uint(r, 1);
-	} else if (op == 0x0a) {
-		t->off = cfi_uint(r, 2);
-	} else if (op == 0x0b) {
-		t->off = (int16_t)cfi_uint(r, 2);
-	} else if (op == 0x0c) {
-		t->off = cfi_uint(r, 4);
-	} else if (op == 0x0d) {
-		t->off = (int32_t)cfi_uint(r, 4);
-	} else if (op == 0x10) {
-		t->off = cfi_uleb(r);
-	} else if (op == 0x11) {
-		t->off = cfi_sleb(r);
-	} else {
-		return false;
-	}
-	return true;
-}
-
-/* Evaluate an expression of `len` bytes at the reader. Consumes it. Returns false when lost. */
-static bool expression(struct cfi_reader *in, struct term *ret)
-{
-	uint64_t len = cfi_uleb(in);
-	struct term stack[8], c;
-	struct cfi_reader r;
-	size_t n = 0;
-	uint8_t op;
-
-	if (in->bad || len > (size_t)(in->end - in->p)) {
-		in->bad = true;
-		return false;
-	}
-	r = (struct cfi_reader){ in->p, in->p + len, false };
-	in->p += len;
-	while (r.p < r.end) {
-		op = cfi_uint(&r, 1);
-		if (op == 0x06) { /* deref */
-			if (!n || stack[n - 1].kind != TERM_LINEAR)
-				return false;
-			stack[n - 1].kind = TERM_DEREF;
-		} else if (op == 0x23) { /* plus_uconst */
-			c = (struct term){ .kind = TERM_CONST, .off = cfi_uleb(&r) };
-			if (!n || !term_add(&stack[n - 1], &c))
-				return false;
-		} else if (op == 0x22 || op == 0x1e || op == 0x1a || op == 0x2a || op == 0x24) {
-			if (n < 2 || !term_binary(op, &stack[n - 2], &stack[n - 1]))
-				return false;
-			n--;
-		} else if (n == ARRAY_SIZE(stack) || !term_push(op, &r, &stack[n++])) {
-			return false;
-		}
-		if (r.bad)
-			return false;
-	}
-	if (n != 1)
-		return false;
-	*ret = stack[0];
-	return true;
-}
-
 static bool fits32(int64_t v)
 {
 	return v == (int32_t)v;
@@ -315,10 +146,10 @@ static bool fits32(int64_t v)
 static void set_cfa_expression(struct machine *m)
 {
 	struct unwind_rule *r = &m->now.expr;
-	struct term t;
+	struct cfi_term t;
 
 	m->now.cfa_kind = CFA_LOST;
-	if (!expression(&m->in, &t) || t.reg < 0 || t.reg >= UNWIND_NR_REGS || !fits32(t.off) ||
+	if (!cfi_expression(&m->in, &t) || t.reg < 0 || t.reg >= UNWIND_NR_REGS || !fits32(t.off) ||
 	    !fits32(t.post) || (t.kind != TERM_PLT && t.index < 0 && t.scale != 1))
 		return;
 	if (t.scale < 1 || t.scale > 255)
@@ -376,9 +207,9 @@ static int64_t factored(struct machine *m, int64_t n)
 static void save_by_expression(struct machine *m, uint64_t reg)
 {
 	struct saved s = { .kind = SAVED_LOST };
-	struct term t;
+	struct cfi_term t;
 
-	if (expression(&m->in, &t) && t.kind == TERM_LINEAR && t.reg == UNWIND_RBP && t.index < 0 &&
+	if (cfi_expression(&m->in, &t) && t.kind == TERM_LINEAR && t.reg == UNWIND_RBP && t.index < 0 &&
 	    t.scale == 1) {
 		s.kind = SAVED_AT_RBP;
 		s.off = t.off;
@@ -554,7 +385,7 @@ static bool register_instruction(struct machine *m, uint8_t op)
 		save(m, reg, (struct saved){ .kind = SAVED_LOST });
 		return true;
 	case 0x16: /* val_expression */
-		expression(in, &(struct term){ 0 });
+		cfi_expression(in, &(struct cfi_term){ 0 });
 		save(m, reg, (struct saved){ .kind = SAVED_LOST });
 		return true;
 	case 0x2f: /* GNU_negative_offset_extended */

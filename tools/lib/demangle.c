@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * C++ names go through the C++ runtime's own demangler; Rust's legacy names, which are C++ nested
- * names with a hash as their last part and escapes in the others, are read here.
+ * names with a hash as their last part and escapes in the others, are read here, its v0 names by
+ * demangle_rust.c.
  */
 #include "demangle.h"
 
+#include "demangle_rust.h"
 #include "strbuf.h"
 #include "util.h"
 
@@ -148,10 +150,12 @@ char *demangle(const char *name)
 	size_t len;
 	int status;
 
-	if (name[0] != '_' || name[1] != 'Z')
-		return NULL;
 	len = strnlen(name, MAX_MANGLED + 1);
 	if (len > MAX_MANGLED)
+		return NULL;
+	if (name[0] == '_' && name[1] == 'R')
+		return demangle_rust_v0(name);
+	if (name[0] != '_' || name[1] != 'Z')
 		return NULL;
 	if (name[2] == 'N') {
 		strbuf_init(&rust);

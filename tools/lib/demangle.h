@@ -3,9 +3,8 @@
 #define PERISCOPE_DEMANGLE_H
 
 /*
- * Readable names of C++ (Itanium C++ ABI 5.1) and Rust (legacy mangling) symbols. Safe on hostile
- * names: one that could expand beyond any use is left as it is. Rust's v0 names (`_R...`) are left
- * as they are as well.
+ * Readable names of C++ (Itanium C++ ABI 5.1) and Rust (legacy and v0 mangling) symbols. Safe on
+ * hostile names: one that could expand beyond any use is left as it is.
  */
 
 /*

@@ -249,7 +249,8 @@ int ehframe_init(struct ehframe *ret, const struct elf_slice *section)
 	free(list.places);
 	if (err)
 		return err;
-	qsort(ret->fdes, ret->nr_fdes, sizeof(*ret->fdes), by_start);
+	if (ret->nr_fdes)
+		qsort(ret->fdes, ret->nr_fdes, sizeof(*ret->fdes), by_start);
 	drop_overlaps(ret);
 	return 0;
 }

@@ -164,7 +164,7 @@ static bool has_name(pid_t pid, const char *name)
 	if (process_init(&p, pid))
 		return false;
 	base = p.exe ? strrchr(p.exe, '/') : NULL;
-	same = !strcmp(p.comm, name) || (base && !strcmp(base + 1, name));
+	same = !p.kernel_thread && (!strcmp(p.comm, name) || (base && !strcmp(base + 1, name)));
 	process_release(&p);
 	return same;
 }

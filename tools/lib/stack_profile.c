@@ -38,7 +38,7 @@ struct filler {
 	size_t nr_jits, cap_jits;
 	struct memo *memos;
 	size_t memo_slots, nr_memos;
-	uint32_t key_thread, key_tid, key_pid;
+	uint32_t key_tid, key_pid;
 };
 
 static int add_function(struct profile *p, const struct sym_frame *f, bool kernel, uint32_t *ret)
@@ -215,6 +215,17 @@ static int grow_memos(struct filler *f)
 	return 0;
 }
 
+/* A sample without frames: pprof leaves out samples that have no location at all. */
+static int no_frames(struct filler *f, uint32_t *ret)
+{
+	struct sym_frame frame = {
+		.function = f->o->no_user ? "[user mode]" : "[no stack]",
+		.guessed = true,
+	};
+
+	return one_line_location(f, 0, PROFILE_NONE, &frame, false, ret);
+}
+
 static int location_of(struct filler *f, uint32_t tgid, uint64_t frame, uint32_t *ret)
 {
 	struct memo *m;
@@ -246,11 +257,11 @@ static int add_count(struct filler *f, const struct stack_count *c)
 	const struct stack *s = &f->stacks->items[c->stack];
 	const uint64_t *frames = f->stacks->frames + s->first_frame;
 	uint32_t locations[STACK_MAX_FRAMES];
-	struct profile_label labels[3] = { 0 };
+	struct profile_label labels[2] = { 0 };
 	struct profile_sample_key key = { .locations = locations,
 					  .nr_locations = s->nr_frames,
 					  .labels = labels,
-					  .nr_labels = f->o->label_pid ? 3 : 2 };
+					  .nr_labels = f->o->label_pid ? 2 : 1 };
 	int64_t values[PROFILE_MAX_TYPES];
 	char comm[STACK_COMM_LEN + 16];
 	int err = 0;
@@ -259,17 +270,19 @@ static int add_count(struct filler *f, const struct stack_count *c)
 		return 0;
 	for (size_t i = 0; i < s->nr_frames && !err; i++)
 		err = location_of(f, c->key.tgid, frames[i], &locations[i]);
+	if (!err && !s->nr_frames) {
+		key.nr_locations = 1;
+		err = no_frames(f, &locations[0]);
+	}
 	if (f->o->per_thread)
 		snprintf(comm, sizeof(comm), "%s/%u", c->comm, c->key.tid);
 	else
 		snprintf(comm, sizeof(comm), "%s", c->comm);
-	labels[0].key = f->key_thread;
-	labels[1].key = f->key_tid;
-	labels[1].num = c->key.tid;
-	labels[2].key = f->key_pid;
-	labels[2].num = c->key.tgid;
-	if (!err)
-		err = profile_string(f->p, c->comm, &labels[0].str);
+	/* The thread's name is the sample's comm; pprof files have it as a label, too. */
+	labels[0].key = f->key_tid;
+	labels[0].num = c->key.tid;
+	labels[1].key = f->key_pid;
+	labels[1].num = c->key.tgid;
 	if (!err)
 		err = profile_string(f->p, comm, &key.comm);
 	if (!err && !f->o->no_user && s->end != UNWIND_COMPLETE)
@@ -287,6 +300,7 @@ int stack_profile_fill(struct profile *p, const struct stacks *s, const struct o
 			    .objects = objects,
 			    .o = o,
 			    .kernel_mapping = PROFILE_NONE };
+	uint32_t first;
 	int err;
 
 	f.mappings = malloc((objects->nr + 1) * sizeof(*f.mappings));
@@ -296,7 +310,8 @@ int stack_profile_fill(struct profile *p, const struct stacks *s, const struct o
 		f.mappings[i] = PROFILE_NONE;
 	if (o->kernel)
 		f.ksyms = ksyms_new(NULL);
-	err = profile_string(p, "thread", &f.key_thread);
+	/* pprof takes the first mapping for the program's; it is the lowest of the first process. */
+	err = objects->nr ? object_mapping(&f, objects->items[0], &first) : 0;
 	if (!err)
 		err = profile_string(p, "tid", &f.key_tid);
 	if (!err)

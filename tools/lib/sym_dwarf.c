@@ -14,6 +14,7 @@
 /* libdw reads sections whole. Decompressed; beyond this the symbol table has to do. */
 #define MAX_DEBUG_BYTES ((uint64_t)512 << 20)
 #define MAX_BACK	32  /* overlapping ranges looked at */
+#define MAX_STRIKES	3   /* each may have cost seconds */
 #define MAX_DEPTH	256 /* of blocks and inlined calls */
 
 Elf *sym_source_open(const struct sym_source *source)
@@ -317,6 +318,8 @@ int sym_dwarf_lookup(struct sym_dwarf *d, uint64_t addr,
 	struct chain c;
 	int err;
 
+	if (d->strikes >= MAX_STRIKES)
+		return 0;
 	c.addr = addr;
 	for (int back = 0; i >= 0 && back < MAX_BACK; back++, i--) {
 		struct sym_unit *unit = &d->units[d->ranges.items[i].id];
@@ -334,6 +337,7 @@ int sym_dwarf_lookup(struct sym_dwarf *d, uint64_t addr,
 		c.n = 1;
 		sym_budget_init(&c.budget);
 		find_inlined(&c, &c.dies[0], 0);
+		d->strikes += c.budget.spent;
 		return fill_frames(&cu, &c, frames);
 	}
 	if (!line_cu.addr)

@@ -212,5 +212,6 @@ int sym_scan_functions(struct sym_dwarf *d, struct sym_unit *unit, Dwarf_Die *di
 	unit->state = deep ? SYM_UNIT_DEEP : SYM_UNIT_FLAT;
 	if (s.budget.spent || err)
 		unit->state = SYM_UNIT_BAD;
+	d->strikes += s.budget.spent;
 	return err;
 }
