@@ -11,7 +11,6 @@
 #include "stacks.h"
 #include "unwind.bpf.h"
 
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, STACK_MAX_KEYS);

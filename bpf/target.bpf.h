@@ -13,9 +13,9 @@
 
 #include "stacks.h"
 
-#define TARGET_MAX_PROCS      16384
-#define TARGET_MAX_PIDNS      8 /* depth of namespaces searched; the kernel allows 32 */
-#define TARGET_EVENTS_SIZE    (8 << 20)
+#define TARGET_MAX_PROCS   16384
+#define TARGET_MAX_PIDNS   8 /* depth of namespaces searched; the kernel allows 32 */
+#define TARGET_EVENTS_SIZE (8 << 20)
 
 const volatile __u32 targ_pidns;     /* 0: the initial PID namespace */
 const volatile bool filter_tids;     /* only threads in `tids` */

@@ -18,11 +18,11 @@ struct target_proc {
 
 /* One executable mapping, sorted by start within its process. */
 struct unwind_mapping {
-	__u64 start, end;  /* addresses in the process, end exclusive */
-	__u64 bias;	   /* address - virtual address of the file */
-	__u64 table_base;  /* unwind_table.base; meaningless when nr_rows is 0 */
-	__u32 object;	   /* index into `tables`, and the object's name in frames; 0: none */
-	__u32 nr_pages;	   /* of its unwind table; 0: it has none */
+	__u64 start, end; /* addresses in the process, end exclusive */
+	__u64 bias;	  /* address - virtual address of the file */
+	__u64 table_base; /* unwind_table.base; meaningless when nr_rows is 0 */
+	__u32 object;	  /* index into `tables`, and the object's name in frames; 0: none */
+	__u32 nr_pages;	  /* of its unwind table; 0: it has none */
 	__u32 nr_rows;
 	__u32 reserved;
 };
@@ -39,7 +39,7 @@ _Static_assert(sizeof(struct unwind_mapping) == 48, "shared with BPF");
 #define FRAME_MAX_OBJECTS  (1U << 16)
 #define FRAME_IS_KERNEL(f) ((f) >> 63)
 #define FRAME_OBJECT(f)	   ((__u32)((f) >> FRAME_OBJECT_SHIFT) & (FRAME_MAX_OBJECTS - 1))
-#define FRAME_ADDR(f)	   ((f) & FRAME_ADDR_MASK)
+#define FRAME_ADDR(f)	   ((f)&FRAME_ADDR_MASK)
 
 /* The records of the ring buffer begin with this. */
 enum event_type {

@@ -53,7 +53,7 @@ struct walk {
 	__u32 mapping;	   /* where the last address was found, from first_mapping */
 	__u32 leaf_object; /* registers other than RSP and RBP are good in this one */
 	__u32 max_frames;
-	__u64 xol;	   /* the process's uprobe page, 0: none */
+	__u64 xol; /* the process's uprobe page, 0: none */
 	__u64 hash;
 	struct unwind_state state;
 	__u64 window_start;
@@ -167,7 +167,8 @@ static __always_inline __u64 *table_word(void *t, __u32 index)
 }
 
 /* The row that covers pc (from the table's base), by the page's bounds and then by halves. */
-static __always_inline struct unwind_row *find_row(void *t, const struct unwind_mapping *m, __u32 pc)
+static __always_inline struct unwind_row *find_row(void *t, const struct unwind_mapping *m,
+						   __u32 pc)
 {
 	struct unwind_page *page;
 	struct unwind_row *row;
@@ -384,37 +385,37 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 
 #if defined(__TARGET_ARCH_x86)
 /* Registers of either kind (what perf hands over, what the task saved) by the same field names. */
-#define WALK_FROM_REGS(w, r)                                                                       \
-	do {                                                                                       \
-		(w)->state.pc = (r)->ip;                                                           \
-		(w)->state.regs[UNWIND_RAX] = (r)->ax;                                             \
-		(w)->state.regs[UNWIND_RDX] = (r)->dx;                                             \
-		(w)->state.regs[UNWIND_RCX] = (r)->cx;                                             \
-		(w)->state.regs[UNWIND_RBX] = (r)->bx;                                             \
-		(w)->state.regs[UNWIND_RSI] = (r)->si;                                             \
-		(w)->state.regs[UNWIND_RDI] = (r)->di;                                             \
-		(w)->state.regs[UNWIND_RBP] = (r)->bp;                                             \
-		(w)->state.regs[UNWIND_RSP] = (r)->sp;                                             \
-		(w)->state.regs[UNWIND_R8] = (r)->r8;                                              \
-		(w)->state.regs[UNWIND_R9] = (r)->r9;                                              \
-		(w)->state.regs[UNWIND_R10] = (r)->r10;                                            \
-		(w)->state.regs[UNWIND_R11] = (r)->r11;                                            \
-		(w)->state.regs[UNWIND_R12] = (r)->r12;                                            \
-		(w)->state.regs[UNWIND_R13] = (r)->r13;                                            \
-		(w)->state.regs[UNWIND_R14] = (r)->r14;                                            \
-		(w)->state.regs[UNWIND_R15] = (r)->r15;                                            \
-		(w)->state.known = UNWIND_KNOW_ALL;                                                \
-		(w)->state.is_return = 0;                                                          \
+#define WALK_FROM_REGS(w, r)                            \
+	do {                                            \
+		(w)->state.pc = (r)->ip;                \
+		(w)->state.regs[UNWIND_RAX] = (r)->ax;  \
+		(w)->state.regs[UNWIND_RDX] = (r)->dx;  \
+		(w)->state.regs[UNWIND_RCX] = (r)->cx;  \
+		(w)->state.regs[UNWIND_RBX] = (r)->bx;  \
+		(w)->state.regs[UNWIND_RSI] = (r)->si;  \
+		(w)->state.regs[UNWIND_RDI] = (r)->di;  \
+		(w)->state.regs[UNWIND_RBP] = (r)->bp;  \
+		(w)->state.regs[UNWIND_RSP] = (r)->sp;  \
+		(w)->state.regs[UNWIND_R8] = (r)->r8;   \
+		(w)->state.regs[UNWIND_R9] = (r)->r9;   \
+		(w)->state.regs[UNWIND_R10] = (r)->r10; \
+		(w)->state.regs[UNWIND_R11] = (r)->r11; \
+		(w)->state.regs[UNWIND_R12] = (r)->r12; \
+		(w)->state.regs[UNWIND_R13] = (r)->r13; \
+		(w)->state.regs[UNWIND_R14] = (r)->r14; \
+		(w)->state.regs[UNWIND_R15] = (r)->r15; \
+		(w)->state.known = UNWIND_KNOW_ALL;     \
+		(w)->state.is_return = 0;               \
 	} while (0)
 #define REGS_ARE_USER(r) (((r)->cs & 3) == 3)
 #else
-#define WALK_FROM_REGS(w, r)                                                                       \
-	do {                                                                                       \
-		(w)->state.pc = (r)->pc;                                                           \
-		(w)->state.regs[UNWIND_RBP] = (r)->regs[29];                                       \
-		(w)->state.regs[UNWIND_RSP] = (r)->sp;                                             \
-		(w)->state.known = UNWIND_KNOW_ALWAYS;                                             \
-		(w)->state.is_return = 0;                                                          \
+#define WALK_FROM_REGS(w, r)                                 \
+	do {                                                 \
+		(w)->state.pc = (r)->pc;                     \
+		(w)->state.regs[UNWIND_RBP] = (r)->regs[29]; \
+		(w)->state.regs[UNWIND_RSP] = (r)->sp;       \
+		(w)->state.known = UNWIND_KNOW_ALWAYS;       \
+		(w)->state.is_return = 0;                    \
 	} while (0)
 #define REGS_ARE_USER(r) (((r)->pstate & 0xf) == 0) /* EL0t */
 #endif

@@ -46,11 +46,11 @@ enum unwind_kind {
 	UNWIND_MARK = 3,    /* lower 14 bits: enum unwind_end: the walk ends here for this reason */
 };
 
-#define UNWIND_KIND_SHIFT  14
-#define UNWIND_PARAM_MASK  0x3fff
-#define UNWIND_CFA_MAX	   (UNWIND_PARAM_MASK * 8) /* 131,064: larger offsets need a rule */
+#define UNWIND_KIND_SHIFT   14
+#define UNWIND_PARAM_MASK   0x3fff
+#define UNWIND_CFA_MAX	    (UNWIND_PARAM_MASK * 8) /* 131,064: larger offsets need a rule */
 #define UNWIND_RBP_SLOT_MAX (0xffff * 8)
-#define UNWIND_RULES_MAX   (UNWIND_PARAM_MASK + 1)
+#define UNWIND_RULES_MAX    (UNWIND_PARAM_MASK + 1)
 
 struct unwind_row {
 	__u32 pc;  /* from the table's base address */
@@ -79,13 +79,13 @@ struct unwind_rule {
 	__s32 cfa_off;
 	__s32 cfa_post;
 	__s32 rbp_off;
-	__s32 ra_off;	 /* the return address is at CFA + ra_off, unless ra_reg is a register */
-	__u8 cfa_kind;	 /* enum unwind_cfa_kind */
-	__u8 cfa_reg;	 /* enum unwind_reg */
-	__u8 cfa_index;	 /* enum unwind_reg or UNWIND_NO_INDEX */
+	__s32 ra_off;	/* the return address is at CFA + ra_off, unless ra_reg is a register */
+	__u8 cfa_kind;	/* enum unwind_cfa_kind */
+	__u8 cfa_reg;	/* enum unwind_reg */
+	__u8 cfa_index; /* enum unwind_reg or UNWIND_NO_INDEX */
 	__u8 cfa_scale;
-	__u8 rbp_kind;	 /* enum unwind_rbp_kind */
-	__u8 ra_reg;	 /* UNWIND_RA: in memory; else the register that holds it (vfork) */
+	__u8 rbp_kind; /* enum unwind_rbp_kind */
+	__u8 ra_reg;   /* UNWIND_RA: in memory; else the register that holds it (vfork) */
 	__u8 reserved[2];
 };
 
@@ -139,16 +139,19 @@ struct unwind_state {
 #define UNWIND_KNOW_ALL	   0xffffu
 #define UNWIND_KNOW_ALWAYS ((1u << UNWIND_RSP) | (1u << UNWIND_RBP))
 
+/* A BPF program has no calls to spare, and a reader must be known where it is called. */
+#define UNWIND_INLINE static inline __attribute__((always_inline))
+
 /* Read 8 bytes of the target's stack at addr. Returns 0, or non-zero when they cannot be read. */
 typedef int (*unwind_read_fn)(void *cookie, __u64 addr, __u64 *ret);
 
 /* The address by which the frame's code is looked up and named. */
-static inline __attribute__((always_inline)) __u64 unwind_lookup_pc(const struct unwind_state *s)
+UNWIND_INLINE __u64 unwind_lookup_pc(const struct unwind_state *s)
 {
 	return s->is_return ? s->pc - 1 : s->pc;
 }
 
-static inline __attribute__((always_inline)) void unwind_leave_object(struct unwind_state *s)
+UNWIND_INLINE void unwind_leave_object(struct unwind_state *s)
 {
 	if (s->is_return)
 		s->known &= UNWIND_KNOW_ALWAYS;
@@ -161,8 +164,7 @@ static inline __attribute__((always_inline)) void unwind_leave_object(struct unw
  */
 #define UNWIND_SIGCONTEXT 40
 
-static inline __attribute__((always_inline)) int
-unwind_signal_frame(struct unwind_state *s, unwind_read_fn read, void *cookie)
+UNWIND_INLINE int unwind_signal_frame(struct unwind_state *s, unwind_read_fn read, void *cookie)
 {
 	static const __u8 order[] = {
 		UNWIND_R8,  UNWIND_R9,	UNWIND_R10, UNWIND_R11, UNWIND_R12, UNWIND_R13,
@@ -190,15 +192,13 @@ unwind_signal_frame(struct unwind_state *s, unwind_read_fn read, void *cookie)
  * Move s from a frame to its caller, given where the CFA is and where the return address and RBP
  * are saved. `rbp_at` 0: RBP unchanged.
  */
-static inline __attribute__((always_inline)) int unwind_pop(struct unwind_state *s, __u64 cfa,
-							    __u64 ra_at, __u64 rbp_at,
-							    unwind_read_fn read, void *cookie)
+UNWIND_INLINE int unwind_pop(struct unwind_state *s, __u64 cfa, __u64 ra_at, __u64 rbp_at,
+			     unwind_read_fn read, void *cookie)
 {
 	__u64 ra, rbp = s->regs[UNWIND_RBP];
 
 	/* A leaf may sit at CFA == RSP (vfork pops its return address), nothing may sit below. */
-	if ((cfa & 7) || cfa < s->regs[UNWIND_RSP] ||
-	    (s->is_return && cfa == s->regs[UNWIND_RSP]))
+	if ((cfa & 7) || cfa < s->regs[UNWIND_RSP] || (s->is_return && cfa == s->regs[UNWIND_RSP]))
 		return UNWIND_BAD_CFA;
 	if (rbp_at && read(cookie, rbp_at, &rbp))
 		return UNWIND_BAD_READ;
@@ -213,15 +213,14 @@ static inline __attribute__((always_inline)) int unwind_pop(struct unwind_state 
 	return UNWIND_MORE;
 }
 
-static inline __attribute__((always_inline)) int unwind_known(const struct unwind_state *s, __u8 reg)
+UNWIND_INLINE int unwind_known(const struct unwind_state *s, __u8 reg)
 {
 	return reg < UNWIND_NR_REGS && (s->known & (1u << reg));
 }
 
 /* The step by a rule in full. */
-static inline __attribute__((always_inline)) int
-unwind_by_rule(struct unwind_state *s, const struct unwind_rule *r, unwind_read_fn read,
-	       void *cookie)
+UNWIND_INLINE int unwind_by_rule(struct unwind_state *s, const struct unwind_rule *r,
+				 unwind_read_fn read, void *cookie)
 {
 	__u64 cfa, in_reg, rbp_at = 0, ra_at = 0;
 	int end, is_known;
@@ -272,9 +271,8 @@ unwind_by_rule(struct unwind_state *s, const struct unwind_rule *r, unwind_read_
  * the row's rule when its kind is UNWIND_RULE, else ignored. Returns UNWIND_MORE, or why there is
  * no caller (s is then undefined).
  */
-static inline __attribute__((always_inline)) int
-unwind_step(struct unwind_state *s, const struct unwind_row *row, const struct unwind_rule *rule,
-	    unwind_read_fn read, void *cookie)
+UNWIND_INLINE int unwind_step(struct unwind_state *s, const struct unwind_row *row,
+			      const struct unwind_rule *rule, unwind_read_fn read, void *cookie)
 {
 	__u32 kind = row->cfa >> UNWIND_KIND_SHIFT, param = row->cfa & UNWIND_PARAM_MASK;
 	__u64 cfa;
@@ -301,8 +299,7 @@ unwind_step(struct unwind_state *s, const struct unwind_row *row, const struct u
  * The step where no row covers the code: by the frame record {caller's RBP, return address} that
  * RBP points at, if it does.
  */
-static inline __attribute__((always_inline)) int
-unwind_by_frame_pointer(struct unwind_state *s, unwind_read_fn read, void *cookie)
+UNWIND_INLINE int unwind_by_frame_pointer(struct unwind_state *s, unwind_read_fn read, void *cookie)
 {
 	__u64 bp = s->regs[UNWIND_RBP];
 

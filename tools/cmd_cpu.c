@@ -119,7 +119,8 @@ static int parse_option(struct options *o, int opt)
 		return 0;
 	case 'F':
 		if (parse_u64(optarg, 1, 1000000, &o->frequency))
-			return cli_usage("-F wants a frequency in Hz from 1 to 1000000, not '%s'", optarg);
+			return cli_usage("-F wants a frequency in Hz from 1 to 1000000, not '%s'",
+					 optarg);
 		return 0;
 	case OPT_EVENT:
 		return parse_event(o, optarg);
@@ -159,7 +160,8 @@ static int parse_option(struct options *o, int opt)
 		o->done = true;
 		return 0;
 	case ':':
-		return cli_usage("option '%s' wants a value (see --help)", optopt ? "-F, -p, -n or -o" : "");
+		return cli_usage("option '%s' wants a value (see --help)",
+				 optopt ? "-F, -p, -n or -o" : "");
 	default:
 		return CLI_USAGE;
 	}
@@ -236,7 +238,8 @@ static int start_command(struct run *r)
 	if (err)
 		return cli_fail("cannot run '%s': %s", command[0], strerror(-err));
 	/* It stands at its first instruction: learn its mappings before it goes on. */
-	while (!target_knows(capture_cpu_target(r->capture), r->launch.pid) && now_ns() < deadline) {
+	while (!target_knows(capture_cpu_target(r->capture), r->launch.pid) &&
+	       now_ns() < deadline) {
 		err = capture_cpu_poll(r->capture);
 		if (err)
 			return cli_fail("%s", capture_cpu_error(r->capture));
@@ -444,9 +447,9 @@ static int write_results(struct run *r, struct result *res)
 	const struct options *o = r->o;
 	char samples[64], complete[64], rate[64], seconds[64], threads[64], lost[32];
 	struct write_field fields[] = {
-		{ "command", res->command },  { "pid", res->pids },	{ "host", res->host },
-		{ "threads", threads },	      { "duration", seconds },	{ "rate", rate },
-		{ "samples", samples },	      { "complete", complete }, { "lost", lost },
+		{ "command", res->command }, { "pid", res->pids },     { "host", res->host },
+		{ "threads", threads },	     { "duration", seconds },  { "rate", rate },
+		{ "samples", samples },	     { "complete", complete }, { "lost", lost },
 	};
 	struct write_options w = WRITE_OPTIONS_DEFAULT;
 	int status;
@@ -457,7 +460,8 @@ static int write_results(struct run *r, struct result *res)
 	snprintf(rate, sizeof(rate), "%" PRIu64 " Hz %s", o->frequency,
 		 event_name(capture_cpu_event(r->capture)));
 	snprintf(samples, sizeof(samples), "%" PRIu64, res->st.samples);
-	snprintf(complete, sizeof(complete), "%" PRIu64 " (%.2f%%)", res->st.by_end[UNWIND_COMPLETE],
+	snprintf(complete, sizeof(complete), "%" PRIu64 " (%.2f%%)",
+		 res->st.by_end[UNWIND_COMPLETE],
 		 total(&res->st) ? 100.0 * res->st.by_end[UNWIND_COMPLETE] / total(&res->st) : 0.0);
 	snprintf(lost, sizeof(lost), "%" PRIu64, res->st.lost);
 	w.fields = fields;
@@ -477,8 +481,8 @@ static void report_failures(struct run *r)
 	struct rusage ru;
 
 	getrusage(RUSAGE_SELF, &ru);
-	fprintf(stderr, "objects: %zu, unwind tables: %.1f KB, peak memory: %ld MB\n", t->objects.nr,
-		t->objects.table_bytes / 1024.0, ru.ru_maxrss / 1024);
+	fprintf(stderr, "objects: %zu, unwind tables: %.1f KB, peak memory: %ld MB\n",
+		t->objects.nr, t->objects.table_bytes / 1024.0, ru.ru_maxrss / 1024);
 	for (size_t i = 0; i < t->objects.nr; i++) {
 		const struct object *obj = t->objects.items[i];
 
@@ -488,7 +492,8 @@ static void report_failures(struct run *r)
 		else if (obj->table_err)
 			fprintf(stderr, "no unwind table: %s\n", strerror(-obj->table_err));
 		else
-			fprintf(stderr, "%u rows, %zu that cannot be expressed, %zu damaged entries\n",
+			fprintf(stderr,
+				"%u rows, %zu that cannot be expressed, %zu damaged entries\n",
 				obj->nr_rows, obj->nr_unsupported, obj->nr_bad);
 	}
 	stack_failures_print(capture_cpu_stacks(r->capture), &t->objects, stderr);

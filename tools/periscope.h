@@ -6,7 +6,7 @@
 
 struct command {
 	const char *name;
-	const char *summary; /* a line for the list of commands */
+	const char *summary;		    /* a line for the list of commands */
 	int (*main)(int argc, char **argv); /* argv[0] is the command; returns the exit status */
 };
 

@@ -54,11 +54,11 @@ static int run_cie(const struct cfi_cie *cie, const uint8_t *insns, size_t n)
 	return cfi_run(cie, insns, insns + n, 0, 0x1000, 0x1100, keep, NULL);
 }
 
-#define RUN(...)                                                                        \
-	do {                                                                            \
-		static const uint8_t insns[] = { __VA_ARGS__ };                         \
-		struct cfi_cie cie = usual_cie();                                       \
-		assert_int_equal(run_cie(&cie, insns, sizeof(insns)), 0);               \
+#define RUN(...)                                                          \
+	do {                                                              \
+		static const uint8_t insns[] = { __VA_ARGS__ };           \
+		struct cfi_cie cie = usual_cie();                         \
+		assert_int_equal(run_cie(&cie, insns, sizeof(insns)), 0); \
 	} while (0)
 
 static void assert_row(size_t i, uint64_t pc, uint8_t reg, int32_t off, uint8_t rbp_kind,

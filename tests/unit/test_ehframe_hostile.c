@@ -122,7 +122,8 @@ static void test_flipped_headers(void **state)
 	}
 }
 
-static int count_rows(void *cookie, uint64_t pc, enum unwind_end mark, const struct unwind_rule *rule)
+static int count_rows(void *cookie, uint64_t pc, enum unwind_end mark,
+		      const struct unwind_rule *rule)
 {
 	struct {
 		size_t n;
@@ -263,9 +264,12 @@ static void test_no_section_headers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_truncated),	 cmocka_unit_test(test_flipped_headers),
-		cmocka_unit_test(test_flipped_section),	 cmocka_unit_test(test_noise),
-		cmocka_unit_test(test_no_elf),		 cmocka_unit_test(test_shrinking_file),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_flipped_headers),
+		cmocka_unit_test(test_flipped_section),
+		cmocka_unit_test(test_noise),
+		cmocka_unit_test(test_no_elf),
+		cmocka_unit_test(test_shrinking_file),
 		cmocka_unit_test(test_no_section_headers),
 	};
 

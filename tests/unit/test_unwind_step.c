@@ -314,7 +314,7 @@ static size_t nr_base;
 static volatile bool step_failed;
 
 __attribute__((no_sanitize("address", "undefined"))) static void on_trap(int sig, siginfo_t *info,
-									  void *context)
+									 void *context)
 {
 	struct unwind_state s;
 	void *pcs[MAX_DEPTH];
@@ -376,10 +376,10 @@ static void test_every_instruction(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_recursion),      cmocka_unit_test(test_qsort_callback),
-		cmocka_unit_test(test_alloca),	       cmocka_unit_test(test_big_frame),
-		cmocka_unit_test(test_realigned),      cmocka_unit_test(test_signal_handler),
-		cmocka_unit_test(test_thread),	       cmocka_unit_test(test_every_instruction),
+		cmocka_unit_test(test_recursion), cmocka_unit_test(test_qsort_callback),
+		cmocka_unit_test(test_alloca),	  cmocka_unit_test(test_big_frame),
+		cmocka_unit_test(test_realigned), cmocka_unit_test(test_signal_handler),
+		cmocka_unit_test(test_thread),	  cmocka_unit_test(test_every_instruction),
 	};
 
 	return cmocka_run_group_tests(tests, load_modules, unload_modules);

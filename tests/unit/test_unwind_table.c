@@ -159,8 +159,7 @@ static struct unwind_state made_up_state(uint64_t pc, struct oracle *o)
 	return s;
 }
 
-static void compare_at(const struct unwind_table *t, Dwarf_CFI *cfi, uint64_t pc,
-		       struct counts *c)
+static void compare_at(const struct unwind_table *t, Dwarf_CFI *cfi, uint64_t pc, struct counts *c)
 {
 	const struct unwind_row *row = unwind_table_row(t, pc);
 	uint64_t ra = 0, rbp = 0;
@@ -331,8 +330,8 @@ static void test_page_index(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_libc),   cmocka_unit_test(test_libcrypto),
-		cmocka_unit_test(test_others), cmocka_unit_test(test_self),
+		cmocka_unit_test(test_libc),	   cmocka_unit_test(test_libcrypto),
+		cmocka_unit_test(test_others),	   cmocka_unit_test(test_self),
 		cmocka_unit_test(test_page_index),
 	};
 

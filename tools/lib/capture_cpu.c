@@ -125,8 +125,9 @@ static int load(struct capture_cpu *c)
 	int err;
 
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return fail(c, -ENOENT,
-			    "this kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF)");
+		return fail(
+			c, -ENOENT,
+			"this kernel has no BTF (/sys/kernel/btf/vmlinux; CONFIG_DEBUG_INFO_BTF)");
 	if (process_missing_capabilities(caps, sizeof(caps)))
 		return fail(c, -EPERM, "missing privilege: needs %s; run it with sudo", caps);
 	c->bpf = cpu_bpf__open();
@@ -140,7 +141,8 @@ static int load(struct capture_cpu *c)
 		__u32 tid = c->o.tids[i];
 		__u8 one = 1;
 
-		if (bpf_map__update_elem(c->bpf->maps.tids, &tid, sizeof(tid), &one, sizeof(one), 0))
+		if (bpf_map__update_elem(c->bpf->maps.tids, &tid, sizeof(tid), &one, sizeof(one),
+					 0))
 			return fail(c, -errno, "too many threads are asked for");
 	}
 	return 0;
@@ -187,9 +189,11 @@ static int open_buffers(struct capture_cpu *c)
 
 	c->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	c->ring = ring_buffer__new(bpf_map__fd(c->bpf->maps.events), on_event, c, NULL);
-	c->mmaps = perf_buffer__new_raw(bpf_map__fd(c->bpf->maps.mmaps), 8, &attr, on_mmap, c, NULL);
+	c->mmaps =
+		perf_buffer__new_raw(bpf_map__fd(c->bpf->maps.mmaps), 8, &attr, on_mmap, c, NULL);
 	if (c->epoll_fd < 0 || !c->ring || !c->mmaps)
-		return fail(c, -errno, "cannot open the kernel's event buffers: %s", strerror(errno));
+		return fail(c, -errno, "cannot open the kernel's event buffers: %s",
+			    strerror(errno));
 	err = watch(c, ring_buffer__epoll_fd(c->ring));
 	if (!err)
 		err = watch(c, perf_buffer__epoll_fd(c->mmaps));
@@ -254,7 +258,8 @@ void capture_cpu_free(struct capture_cpu *c)
 
 int capture_cpu_add(struct capture_cpu *c, pid_t pid, bool before_exec)
 {
-	int err = before_exec ? target_add_before_exec(&c->target, pid) : target_add(&c->target, pid);
+	int err = before_exec ? target_add_before_exec(&c->target, pid)
+			      : target_add(&c->target, pid);
 
 	switch (err) {
 	case 0:
@@ -278,8 +283,8 @@ static int open_event(const struct capture_cpu *c, enum cpu_event event, int cpu
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
 		.type = event == CPU_EVENT_CYCLES ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
-		.config = event == CPU_EVENT_CYCLES ? (uint64_t)PERF_COUNT_HW_CPU_CYCLES :
-						      (uint64_t)PERF_COUNT_SW_CPU_CLOCK,
+		.config = event == CPU_EVENT_CYCLES ? (uint64_t)PERF_COUNT_HW_CPU_CYCLES
+						    : (uint64_t)PERF_COUNT_SW_CPU_CLOCK,
 		.sample_freq = c->o.frequency,
 		.freq = 1,
 		.disabled = 1,
@@ -293,9 +298,10 @@ static int open_event(const struct capture_cpu *c, enum cpu_event event, int cpu
 static int explain_event(struct capture_cpu *c, int err)
 {
 	if (err == -EINVAL)
-		return fail(c, err,
-			    "the kernel refused %u Hz (kernel.perf_event_max_sample_rate is the most)",
-			    c->o.frequency);
+		return fail(
+			c, err,
+			"the kernel refused %u Hz (kernel.perf_event_max_sample_rate is the most)",
+			c->o.frequency);
 	if (err == -EACCES || err == -EPERM)
 		return fail(c, err, "missing privilege: perf events need CAP_PERFMON");
 	if (err == -ENOENT || err == -EOPNOTSUPP)
@@ -364,7 +370,8 @@ static void enable(struct capture_cpu *c, bool on)
 {
 	for (int i = 0; i < c->nr_cpus; i++)
 		if (c->event_fds[i] >= 0)
-			ioctl(c->event_fds[i], on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE, 0);
+			ioctl(c->event_fds[i], on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE,
+			      0);
 }
 
 /* ---------------------------------------------------------------- collecting ---- */
@@ -415,8 +422,8 @@ static void reap(struct capture_cpu *c)
 	for (size_t i = 0; i < c->target.nr_procs; i++) {
 		struct target_process *p = c->target.procs[i];
 
-		if (!p->gone && p->pidfd >= 0 && syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) &&
-		    errno == ESRCH)
+		if (!p->gone && p->pidfd >= 0 &&
+		    syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) && errno == ESRCH)
 			target_exited(&c->target, p->pid);
 	}
 }

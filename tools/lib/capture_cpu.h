@@ -34,8 +34,8 @@ struct capture_cpu_options {
 };
 
 struct capture_cpu_stats {
-	uint64_t samples;   /* hits in the target */
-	uint64_t lost;	    /* of those, not counted, for any reason */
+	uint64_t samples; /* hits in the target */
+	uint64_t lost;	  /* of those, not counted, for any reason */
 	uint64_t lost_ring, lost_counts, lost_scratch;
 	uint64_t lost_events; /* notices of fork, exec or exit */
 	uint64_t pauses;      /* times that sampling stood still to empty full tables */

@@ -105,7 +105,14 @@ uint64_t cfi_pointer(struct cfi_reader *r, uint8_t enc, uint64_t vaddr)
 	}
 }
 
-enum saved_kind { SAVED_SAME, SAVED_AT_CFA, SAVED_IN_REG, SAVED_AT_RBP, SAVED_UNDEFINED, SAVED_LOST };
+enum saved_kind {
+	SAVED_SAME,
+	SAVED_AT_CFA,
+	SAVED_IN_REG,
+	SAVED_AT_RBP,
+	SAVED_UNDEFINED,
+	SAVED_LOST
+};
 
 struct saved {
 	enum saved_kind kind;
@@ -209,8 +216,8 @@ static void save_by_expression(struct machine *m, uint64_t reg)
 	struct saved s = { .kind = SAVED_LOST };
 	struct cfi_term t;
 
-	if (cfi_expression(&m->in, &t) && t.kind == TERM_LINEAR && t.reg == UNWIND_RBP && t.index < 0 &&
-	    t.scale == 1) {
+	if (cfi_expression(&m->in, &t) && t.kind == TERM_LINEAR && t.reg == UNWIND_RBP &&
+	    t.index < 0 && t.scale == 1) {
 		s.kind = SAVED_AT_RBP;
 		s.off = t.off;
 	}
@@ -231,7 +238,8 @@ static int emit_row(struct machine *m)
 	}
 	if (now->cfa_kind == CFA_EXPR)
 		r = now->expr;
-	else if (now->cfa_kind == CFA_REG && now->cfa_reg < UNWIND_NR_REGS && fits32(now->cfa_off)) {
+	else if (now->cfa_kind == CFA_REG && now->cfa_reg < UNWIND_NR_REGS &&
+		 fits32(now->cfa_off)) {
 		r.cfa_reg = now->cfa_reg;
 		r.cfa_off = now->cfa_off;
 	} else

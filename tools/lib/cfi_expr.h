@@ -11,9 +11,9 @@
 
 enum cfi_term_kind {
 	TERM_CONST,
-	TERM_LINEAR,	/* reg + off, or reg + off + index * scale */
-	TERM_DEREF,	/* *(reg + off + index * scale) + post */
-	TERM_PC,	/* on the way to TERM_PLT: pc; pc & 15; (pc & 15) >= off */
+	TERM_LINEAR, /* reg + off, or reg + off + index * scale */
+	TERM_DEREF,  /* *(reg + off + index * scale) + post */
+	TERM_PC,     /* on the way to TERM_PLT: pc; pc & 15; (pc & 15) >= off */
 	TERM_PC_MASKED,
 	TERM_PC_TEST,
 	TERM_PLT, /* reg + off + ((pc & 15) >= scale ? post : 0) */

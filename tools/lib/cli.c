@@ -71,8 +71,8 @@ int cli_ids_parse(struct cli_ids *ids, const char *option, const char *text)
 
 	while (!err && (item = strsep(&rest, ","))) {
 		if (parse_u64(item, 1, INT32_MAX, &id))
-			err = cli_usage("%s wants numbers of processes or threads, not '%s'", option,
-					text);
+			err = cli_usage("%s wants numbers of processes or threads, not '%s'",
+					option, text);
 		else
 			err = ids_add(ids, id);
 	}
@@ -102,10 +102,11 @@ static int check_process(pid_t *pid)
 	case 0:
 		return 0;
 	case -ECHILD:
-		return cli_fail("%d is a kernel thread; only processes of user space can be watched",
-				*pid);
+		return cli_fail(
+			"%d is a kernel thread; only processes of user space can be watched", *pid);
 	case -ENOTSUP:
-		return cli_fail("process %d is 32-bit or of another architecture than this tool", *pid);
+		return cli_fail("process %d is 32-bit or of another architecture than this tool",
+				*pid);
 	case -EACCES:
 	case -EPERM:
 		return cli_fail("no right to look at process %d; run it with sudo", *pid);
@@ -113,7 +114,8 @@ static int check_process(pid_t *pid)
 	case -ENOENT:
 		return cli_fail("process %d has just exited", *pid);
 	default:
-		return cli_fail("cannot read the executable of process %d: %s", *pid, strerror(-err));
+		return cli_fail("cannot read the executable of process %d: %s", *pid,
+				strerror(-err));
 	}
 }
 
@@ -156,12 +158,14 @@ static int take_threads(struct cli_target *t)
 
 int cli_target_resolve(struct cli_target *t)
 {
-	int ways = (t->pids.nr || (t->tids.nr && !t->name)) + (t->name != NULL) + (t->command != NULL);
+	int ways =
+		(t->pids.nr || (t->tids.nr && !t->name)) + (t->name != NULL) + (t->command != NULL);
 	int err = 0;
 
 	if (ways != 1)
-		return cli_usage(ways ? "-p, -n and -- CMD exclude each other" :
-					"which process? Give -p PID, -n NAME or -- CMD (see --help)");
+		return cli_usage(
+			ways ? "-p, -n and -- CMD exclude each other"
+			     : "which process? Give -p PID, -n NAME or -- CMD (see --help)");
 	if (t->command)
 		return t->tids.nr ? cli_usage("--tid needs a process that runs") : 0;
 	if (t->name)
@@ -212,7 +216,8 @@ static int unknown_format(const char *path, const char *format)
 				format ? f->name : f->ending);
 	if (format)
 		return cli_usage("no format '%s'; there are %s", format, known);
-	return cli_usage("no format by the ending of '%s'; there are %s (or --format)", path, known);
+	return cli_usage("no format by the ending of '%s'; there are %s (or --format)", path,
+			 known);
 }
 
 int cli_outputs_open(struct cli_outputs *o, const char *format)

@@ -84,7 +84,8 @@ int cli_outputs_add(struct cli_outputs *o, const char *path);
 int cli_outputs_open(struct cli_outputs *o, const char *format);
 
 /* Write and commit all. Returns 0 or an exit status after one message for each that failed. */
-int cli_outputs_write(struct cli_outputs *o, const struct profile *p, const struct write_options *w);
+int cli_outputs_write(struct cli_outputs *o, const struct profile *p,
+		      const struct write_options *w);
 
 /* Write to standard output by one writer. Returns 0 or an exit status after the message. */
 int cli_stdout(int (*write)(const struct profile *, const struct write_options *, struct sink *),

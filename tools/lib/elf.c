@@ -126,7 +126,8 @@ static void read_build_id(struct elf_file *f)
 
 	if (!elf_getphdrnum(f->elf, &n))
 		for (size_t i = 0; i < n; i++) {
-			if (!gelf_getphdr(f->elf, i, &ph) || ph.p_type != PT_NOTE || ph.p_filesz > 65536)
+			if (!gelf_getphdr(f->elf, i, &ph) || ph.p_type != PT_NOTE ||
+			    ph.p_filesz > 65536)
 				continue;
 			buf = slice_read(f, ph.p_offset, ph.p_filesz);
 			if (buf && find_build_id(f, buf, ph.p_filesz))

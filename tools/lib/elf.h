@@ -43,7 +43,7 @@ struct elf_file {
 	size_t nr_segments;
 	uint8_t build_id[ELF_BUILD_ID_MAX];
 	size_t build_id_len; /* 0: the file has none */
-	void **slices; /* buffers handed out as slices, freed with the file */
+	void **slices;	     /* buffers handed out as slices, freed with the file */
 	size_t nr_slices, cap_slices;
 };
 

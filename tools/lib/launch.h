@@ -13,7 +13,7 @@ struct launch {
 	pid_t pid;
 	int go_fd;    /* its writing lets the child go on */
 	int error_fd; /* brings the errno of a failed exec */
-	int status; /* as waitpid gives it, once it was reaped */
+	int status;   /* as waitpid gives it, once it was reaped */
 	int reaped;
 };
 

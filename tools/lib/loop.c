@@ -32,7 +32,8 @@ int loop_init(struct loop *l)
 		return -errno;
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	err = l->epoll_fd < 0 || l->signal_fd < 0 ? -errno : loop_add(l, l->signal_fd, on_signal, l);
+	err = l->epoll_fd < 0 || l->signal_fd < 0 ? -errno
+						  : loop_add(l, l->signal_fd, on_signal, l);
 	if (err)
 		loop_release(l);
 	return err;

@@ -105,7 +105,8 @@ int mapping_open(pid_t pid, const struct mapping *m)
 	struct stat st;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, m->start, m->end);
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
+		 m->end);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0 || (errno != EPERM && errno != EACCES))
 		return fd >= 0 ? fd : -errno;

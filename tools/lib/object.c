@@ -156,10 +156,10 @@ static struct object *find(const struct objects *o, bool is_vdso, const struct s
 
 		if (is_vdso != obj->is_vdso)
 			continue;
-		if (is_vdso || (obj->ino == st->st_ino && obj->dev == st->st_dev &&
-				obj->size == st->st_size &&
-				obj->mtime.tv_sec == st->st_mtim.tv_sec &&
-				obj->mtime.tv_nsec == st->st_mtim.tv_nsec))
+		if (is_vdso ||
+		    (obj->ino == st->st_ino && obj->dev == st->st_dev && obj->size == st->st_size &&
+		     obj->mtime.tv_sec == st->st_mtim.tv_sec &&
+		     obj->mtime.tv_nsec == st->st_mtim.tv_nsec))
 			return obj;
 	}
 	return NULL;

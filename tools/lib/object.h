@@ -39,8 +39,8 @@ struct object {
 struct objects {
 	struct object **items; /* items[i]->id == i + 1 */
 	size_t nr, cap;
-	size_t max;	/* the `tables` map's size; objects beyond it have no unwind table */
-	int tables_fd;	/* borrowed */
+	size_t max;    /* the `tables` map's size; objects beyond it have no unwind table */
+	int tables_fd; /* borrowed */
 	struct symbolizer *symbolizer;
 	uint64_t table_bytes; /* of all unwind tables */
 	/* Tables made since the last objects_publish: their ids and map descriptors. */

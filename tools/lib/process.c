@@ -228,6 +228,7 @@ const char *process_missing_capabilities(char *buf, size_t size)
 		have |= (uint64_t)1 << CAP_BPF | (uint64_t)1 << CAP_PERFMON;
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
 		if (!(have >> wanted[i].bit & 1) && len < size)
-			len += snprintf(buf + len, size - len, "%s%s", len ? ", " : "", wanted[i].name);
+			len += snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
+					wanted[i].name);
 	return len ? buf : NULL;
 }

@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 struct process {
-	pid_t pid; /* the thread group leader's, also when asked by a thread's */
+	pid_t pid;    /* the thread group leader's, also when asked by a thread's */
 	pid_t ns_pid; /* in its own PID namespace */
 	char comm[16];
 	char *command; /* arguments joined by blanks, or [comm] */

@@ -35,9 +35,8 @@ static int by_count(const void *a, const void *b)
 
 static void print_failure(const struct failure *f, const struct objects *objects, FILE *out)
 {
-	struct object *obj = FRAME_IS_KERNEL(f->frame) ?
-				     NULL :
-				     objects_by_id(objects, FRAME_OBJECT(f->frame));
+	struct object *obj =
+		FRAME_IS_KERNEL(f->frame) ? NULL : objects_by_id(objects, FRAME_OBJECT(f->frame));
 	const struct sym_frame *frames;
 
 	fprintf(out, "  %8" PRIu64 "  %-13s ", f->count, unwind_end_name(f->end));

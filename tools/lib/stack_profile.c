@@ -73,8 +73,8 @@ static int kernel_location(struct filler *f, uint64_t address, uint32_t *ret)
 	int err;
 
 	if (f->kernel_mapping == PROFILE_NONE) {
-		err = profile_mapping(f->p, UINT64_C(1) << 63, UINT64_MAX, 0, "[kernel.kallsyms]", "",
-				      &f->kernel_mapping);
+		err = profile_mapping(f->p, UINT64_C(1) << 63, UINT64_MAX, 0, "[kernel.kallsyms]",
+				      "", &f->kernel_mapping);
 		if (err)
 			return err;
 		f->p->mappings[f->kernel_mapping].has_functions = f->ksyms != NULL;
@@ -295,11 +295,9 @@ static int add_count(struct filler *f, const struct stack_count *c)
 int stack_profile_fill(struct profile *p, const struct stacks *s, const struct objects *objects,
 		       const struct stack_profile_options *o)
 {
-	struct filler f = { .p = p,
-			    .stacks = s,
-			    .objects = objects,
-			    .o = o,
-			    .kernel_mapping = PROFILE_NONE };
+	struct filler f = {
+		.p = p, .stacks = s, .objects = objects, .o = o, .kernel_mapping = PROFILE_NONE
+	};
 	uint32_t first;
 	int err;
 

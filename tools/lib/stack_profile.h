@@ -16,10 +16,10 @@
 struct stack_profile_options {
 	/* What a count of one adds to each of the profile's types, e.g. { 1, period }. */
 	int64_t weights[PROFILE_MAX_TYPES];
-	bool per_thread;   /* the root of folded output is comm/tid, not comm */
-	bool label_pid;	   /* more than one process: say which */
-	bool kernel;	   /* kernel frames may occur: read kallsyms */
-	bool no_user;	   /* user stacks were not walked: nothing is truncated */
+	bool per_thread; /* the root of folded output is comm/tid, not comm */
+	bool label_pid;	 /* more than one process: say which */
+	bool kernel;	 /* kernel frames may occur: read kallsyms */
+	bool no_user;	 /* user stacks were not walked: nothing is truncated */
 };
 
 /*

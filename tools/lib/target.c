@@ -22,7 +22,7 @@
 /* An address in no mapping is worth a look at the mappings, but not one look a sample. */
 #define MISS_INTERVAL_NS 50000000ULL
 
-#define MIN_REGION 32
+#define MIN_REGION	 32
 
 struct target_region {
 	uint32_t start, size;
@@ -80,8 +80,7 @@ static int free_region(struct target *t, struct target_process *p)
 	err = array_grow((void **)&t->freed, t->nr_freed, &t->cap_freed, sizeof(*t->freed));
 	if (err)
 		return err;
-	t->freed[t->nr_freed++] =
-		(struct target_region){ p->region, p->region_size, now_ns() };
+	t->freed[t->nr_freed++] = (struct target_region){ p->region, p->region_size, now_ns() };
 	p->region_size = 0;
 	return 0;
 }
@@ -339,7 +338,8 @@ int target_update(struct target *t)
 	for (size_t i = 0; i < t->nr_procs; i++) {
 		struct target_process *p = t->procs[i];
 
-		if (p->gone || !(p->dirty || (p->missed && now - p->refreshed_ns > MISS_INTERVAL_NS)))
+		if (p->gone ||
+		    !(p->dirty || (p->missed && now - p->refreshed_ns > MISS_INTERVAL_NS)))
 			continue;
 		/* BPF_EXIST: the kernel may have dropped an exited process meanwhile. */
 		err = refresh(t, p, BPF_EXIST);

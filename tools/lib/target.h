@@ -25,13 +25,13 @@ struct target_maps {
 struct target_process {
 	pid_t pid;
 	bool gone;
-	bool dirty;  /* its mappings may have changed */
-	int pidfd;   /* readable once it has exited; -1 for children */
-	uint32_t region, region_size; /* of the mappings array; size 0: none of its own */
+	bool dirty;			/* its mappings may have changed */
+	int pidfd;			/* readable once it has exited; -1 for children */
+	uint32_t region, region_size;	/* of the mappings array; size 0: none of its own */
 	struct unwind_mapping *current; /* what the kernel knows */
 	size_t nr_current;
-	uint64_t refreshed_ns;	 /* when the mappings were last read */
-	bool missed;		 /* an address was in no known mapping */
+	uint64_t refreshed_ns; /* when the mappings were last read */
+	bool missed;	       /* an address was in no known mapping */
 };
 
 struct target {
@@ -44,8 +44,8 @@ struct target {
 	uint32_t next_region;	       /* first element never used */
 	struct target_region *freed;   /* regions to use again, oldest first */
 	size_t nr_freed, cap_freed;
-	size_t nr_seen;	     /* processes ever watched */
-	size_t nr_unmapped;  /* mappings that found no room: their frames end walks */
+	size_t nr_seen;	    /* processes ever watched */
+	size_t nr_unmapped; /* mappings that found no room: their frames end walks */
 };
 
 /* Returns 0 or a negative errno. */

@@ -48,7 +48,8 @@ int parse_duration(const char *text, uint64_t *ret_ns)
 		const char *suffix;
 		double ns;
 	} units[] = {
-		{ "", 1e9 }, { "s", 1e9 }, { "ms", 1e6 }, { "us", 1e3 }, { "m", 60e9 }, { "h", 3600e9 },
+		{ "", 1e9 },   { "s", 1e9 },  { "ms", 1e6 },
+		{ "us", 1e3 }, { "m", 60e9 }, { "h", 3600e9 },
 	};
 	const char *p = text;
 	char number[32];
