@@ -96,7 +96,7 @@ static void test_rust_v0(void **state)
 		"_RINvC1a1bTaEE",
 		"_RINvC1a1bTasEE",
 		"_RINvC1a1bAhj20_SePmOxE",
-		"_RINvC1a1bRhQhRL0_hE",
+		"_RINvC1a1bRhQhE",
 		"_RINvC1a1bFUKCaEbE",
 		"_RINvC1a1bFK6systemmEuE",
 		"_RINvC1a1bFG_RL0_aEuE",
@@ -106,7 +106,7 @@ static void test_rust_v0(void **state)
 		"_RINvC1a1bDG_INtC1c1dL0_Ep4ItemRL0_aEL_E",
 		"_RYNtC1a1bNtC1c1d",
 		"_RNvYNtC1a1bNtC1c1d3foo",
-		"_RNSC1a3shim",
+		"_RNSC1a4shim",
 		"_RNvC6_123foo3bar.llvm.9D1C9369",
 	};
 	char line[4096], path[128];

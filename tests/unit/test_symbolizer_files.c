@@ -406,18 +406,13 @@ static void test_image(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stripped),
-		cmocka_unit_test(test_aliases),
-		cmocka_unit_test(test_sizeless),       cmocka_unit_test(test_nested_symbols),
-		
-		cmocka_unit_test(test_plt),
-		cmocka_unit_test(test_debug_link),
-		cmocka_unit_test(test_build_id),
-		cmocka_unit_test(test_other_root),
-		cmocka_unit_test(test_not_a_file),
-		cmocka_unit_test(test_nowhere),
-		cmocka_unit_test(test_image),
-		cmocka_unit_test(test_deleted_and_truncated),
+		cmocka_unit_test(test_stripped),   cmocka_unit_test(test_aliases),
+		cmocka_unit_test(test_sizeless),   cmocka_unit_test(test_nested_symbols),
+
+		cmocka_unit_test(test_plt),	   cmocka_unit_test(test_debug_link),
+		cmocka_unit_test(test_build_id),   cmocka_unit_test(test_other_root),
+		cmocka_unit_test(test_not_a_file), cmocka_unit_test(test_nowhere),
+		cmocka_unit_test(test_image),	   cmocka_unit_test(test_deleted_and_truncated),
 	};
 
 	return cmocka_run_group_tests(tests, make_test_dir, remove_test_dir);
