@@ -22,7 +22,7 @@ struct unwind_mapping {
 	__u64 bias;	  /* address - virtual address of the file */
 	__u64 table_base; /* unwind_table.base; meaningless when nr_rows is 0 */
 	__u32 object;	  /* index into `tables`, and the object's name in frames; 0: none */
-	__u32 nr_pages;	  /* of its unwind table; 0: it has none */
+	__u32 nr_blocks;  /* of its unwind table; 0: it has none */
 	__u32 nr_rows;
 	__u32 reserved;
 };

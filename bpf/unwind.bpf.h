@@ -166,26 +166,35 @@ static __always_inline __u64 *table_word(void *t, __u32 index)
 	return bpf_map_lookup_elem(t, &index);
 }
 
-/* The row that covers pc (from the table's base), by the page's bounds and then by halves. */
+/* The row that covers pc (from the table's base), by the block's bounds and then by halves. */
 static __always_inline struct unwind_row *find_row(void *t, const struct unwind_mapping *m,
 						   __u32 pc)
 {
-	struct unwind_page *page;
-	struct unwind_row *row;
+	__u32 block = pc >> UNWIND_BLOCK_SHIFT, rows = UNWIND_INDEX_WORDS(m->nr_blocks);
 	__u32 lo, hi, mid;
+	struct unwind_row *row;
+	__u64 *word;
 
-	if (pc >> UNWIND_PAGE_SHIFT >= m->nr_pages)
+	if (block >= m->nr_blocks)
 		return NULL;
-	page = (struct unwind_page *)table_word(t, pc >> UNWIND_PAGE_SHIFT);
-	if (!page)
+	word = table_word(t, block / 2);
+	if (!word)
 		return NULL;
-	lo = page->first;
-	hi = page->last;
-	for (int i = 0; i < UNWIND_PAGE_SHIFT + 1; i++) {
+	if (block & 1) {
+		lo = *word >> 32;
+		word = table_word(t, block / 2 + 1);
+		if (!word)
+			return NULL;
+		hi = *word;
+	} else {
+		lo = *word;
+		hi = *word >> 32;
+	}
+	for (int i = 0; i < UNWIND_BLOCK_SHIFT + 1; i++) {
 		if (lo >= hi)
 			break;
 		mid = (lo + hi + 1) / 2;
-		row = (struct unwind_row *)table_word(t, m->nr_pages + mid);
+		row = (struct unwind_row *)table_word(t, rows + mid);
 		if (!row)
 			return NULL;
 		if (row->pc <= pc)
@@ -193,13 +202,13 @@ static __always_inline struct unwind_row *find_row(void *t, const struct unwind_
 		else
 			hi = mid - 1;
 	}
-	return (struct unwind_row *)table_word(t, m->nr_pages + lo);
+	return (struct unwind_row *)table_word(t, rows + lo);
 }
 
 static __always_inline int read_rule(void *t, const struct unwind_mapping *m, __u32 index,
 				     struct unwind_rule *ret)
 {
-	__u32 at = m->nr_pages + m->nr_rows + index * UNWIND_RULE_WORDS;
+	__u32 at = UNWIND_INDEX_WORDS(m->nr_blocks) + m->nr_rows + index * UNWIND_RULE_WORDS;
 
 	for (int i = 0; i < UNWIND_RULE_WORDS; i++) {
 		__u64 *word = table_word(t, at + i);

@@ -95,15 +95,14 @@ _Static_assert(sizeof(struct unwind_rule) == 24, "a rule is three 8-byte words")
 #define UNWIND_RULE_WORDS 3
 
 /*
- * An object's table is one array of 8-byte words: an unwind_page for each 4 KiB of text, the
- * rows, sorted by pc, then the rules.
+ * An object's table is one array of 8-byte words: the index, the rows, sorted by pc, then the
+ * rules. The index has for each block of 256 bytes of text a 32-bit number, that of the row which
+ * covers the block's first byte, and one more, of the last row; the rows of block i are those from
+ * index[i] to index[i + 1], both included. So a search needs three looks or four, in one cache
+ * line mostly.
  */
-#define UNWIND_PAGE_SHIFT 12
-
-struct unwind_page {
-	__u32 first; /* index of the row that covers the page's first byte */
-	__u32 last;  /* index of the last row that starts in the page (or first) */
-};
+#define UNWIND_BLOCK_SHIFT	      8
+#define UNWIND_INDEX_WORDS(nr_blocks) (((nr_blocks) + 2) / 2)
 
 /* Why a walk ended. Values are part of the records in the ring buffer. */
 enum unwind_end {

@@ -93,7 +93,7 @@ class SpecialStacks(LiveTest):
                 "cpu", "--children", "-p", workload.pid, "-F", 999, "-f", "-U", 2
             )
         # Thousands of processes, each of which lives for some hundred microseconds.
-        self.assert_nearly_whole(result, 0.01)
+        self.assert_nearly_whole(result, 0.02)
         for stack in self.strange_stacks(result, case.stacks):
             self.assertTrue(stack.startswith("[truncated"), stack)
         self.assert_seen(result, "leaf", 20)
@@ -188,7 +188,7 @@ class SpecialStacks(LiveTest):
         self.assert_ok(kernel)
         self.assertTrue(any(frames for _, _, frames in kernel.folded), kernel)
         for _, user, _ in kernel.folded:
-            self.assertEqual(user, (), kernel)
+            self.assertIn(user, ((), ("[user mode]",)), kernel)
 
 
 class ReturnProbes(LiveTest):

@@ -43,7 +43,7 @@ static void *read_whole(const char *path, size_t *size)
 /* Rows of a table in order, inside the text; marks and rules that exist. */
 static void check_table(const struct unwind_table *t)
 {
-	const struct unwind_row *rows = (const struct unwind_row *)(t->words + t->nr_pages);
+	const struct unwind_row *rows = (const struct unwind_row *)(t->words + UNWIND_INDEX_WORDS(t->nr_blocks));
 
 	for (uint32_t i = 0; i < t->nr_rows; i++) {
 		if (i)
@@ -53,7 +53,7 @@ static void check_table(const struct unwind_table *t)
 		if (rows[i].cfa >> UNWIND_KIND_SHIFT == UNWIND_MARK)
 			assert_in_range(rows[i].cfa & UNWIND_PARAM_MASK, 1, UNWIND_NR_ENDS - 1);
 	}
-	for (uint64_t pc = 0; pc < (uint64_t)t->nr_pages << UNWIND_PAGE_SHIFT; pc += 509)
+	for (uint64_t pc = 0; pc < (uint64_t)t->nr_blocks << UNWIND_BLOCK_SHIFT; pc += 509)
 		assert_non_null(unwind_table_row(t, t->base + pc));
 }
 

@@ -234,7 +234,7 @@ static struct counts compare(const char *path)
 	assert_int_equal(t.nr_bad, 0);
 	cfi = dwarf_getcfi_elf(f->elf);
 	assert_non_null(cfi);
-	limit = t.base + ((uint64_t)t.nr_pages << UNWIND_PAGE_SHIFT);
+	limit = t.base + ((uint64_t)t.nr_blocks << UNWIND_BLOCK_SHIFT);
 	for (pc = t.base; pc < limit;) {
 		Dwarf_Addr start, end;
 		Dwarf_Frame *frame;
@@ -301,8 +301,8 @@ static void test_self(void **state)
 	assert_true(compare("/proc/self/exe").ends > 0); /* _start */
 }
 
-/* The look-up by page must find what a plain search through the rows finds. */
-static void test_page_index(void **state)
+/* The look-up by block must find what a plain search through the rows finds. */
+static void test_index(void **state)
 {
 	int fd = open(LIB "libh2o-evloop.so.0.13", O_RDONLY);
 	const struct unwind_row *rows;
@@ -315,14 +315,14 @@ static void test_page_index(void **state)
 	f = elf_open_fd(fd);
 	assert_non_null(f);
 	assert_int_equal(unwind_table_init(&t, f), 0);
-	rows = (const struct unwind_row *)(t.words + t.nr_pages);
-	for (uint32_t pc = 0; pc < t.nr_pages << UNWIND_PAGE_SHIFT; pc++) {
+	rows = (const struct unwind_row *)(t.words + UNWIND_INDEX_WORDS(t.nr_blocks));
+	for (uint32_t pc = 0; pc < t.nr_blocks << UNWIND_BLOCK_SHIFT; pc++) {
 		while (at + 1 < t.nr_rows && rows[at + 1].pc <= pc)
 			at++;
 		assert_ptr_equal(unwind_table_row(&t, t.base + pc), &rows[at]);
 	}
 	assert_null(unwind_table_row(&t, t.base - 1));
-	assert_null(unwind_table_row(&t, t.base + ((uint64_t)t.nr_pages << UNWIND_PAGE_SHIFT)));
+	assert_null(unwind_table_row(&t, t.base + ((uint64_t)t.nr_blocks << UNWIND_BLOCK_SHIFT)));
 	unwind_table_release(&t);
 	elf_close(f);
 }
@@ -330,9 +330,9 @@ static void test_page_index(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_libc),	   cmocka_unit_test(test_libcrypto),
-		cmocka_unit_test(test_others),	   cmocka_unit_test(test_self),
-		cmocka_unit_test(test_page_index),
+		cmocka_unit_test(test_libc),   cmocka_unit_test(test_libcrypto),
+		cmocka_unit_test(test_others), cmocka_unit_test(test_self),
+		cmocka_unit_test(test_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

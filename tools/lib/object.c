@@ -79,7 +79,7 @@ static int load_table(struct objects *o, struct object *obj)
 		return obj->table_err == -ENOMEM ? -ENOMEM : 0;
 	fd = table_map(&t);
 	obj->table_base = t.base;
-	obj->nr_pages = t.nr_pages;
+	obj->nr_blocks = t.nr_blocks;
 	obj->nr_rows = t.nr_rows;
 	obj->nr_unsupported = t.nr_unsupported;
 	obj->nr_bad = t.nr_bad;

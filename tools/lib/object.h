@@ -31,7 +31,7 @@ struct object {
 	int err;		/* 0, or why there is no elf */
 	int table_err;		/* 0, or why there is no unwind table (unwind_table_init) */
 	uint64_t table_base;
-	uint32_t nr_pages, nr_rows;
+	uint32_t nr_blocks, nr_rows;
 	size_t nr_unsupported, nr_bad;
 	struct mapping first; /* the mapping it was first seen in; its path is unused */
 };

@@ -144,7 +144,7 @@ static int describe(struct target *t, struct target_process *p, struct unwind_ma
 		m->object = obj->id;
 		m->bias = m->start - vaddr;
 		m->table_base = obj->table_base;
-		m->nr_pages = obj->nr_pages;
+		m->nr_blocks = obj->nr_blocks;
 		m->nr_rows = obj->nr_rows;
 	}
 	mappings_free(list, n);

@@ -9,7 +9,7 @@
 #include "ehframe.h"
 #include "util.h"
 
-#define PAGE ((uint64_t)1 << UNWIND_PAGE_SHIFT)
+#define BLOCK ((uint64_t)1 << UNWIND_BLOCK_SHIFT)
 
 struct builder {
 	uint64_t base, end; /* the executable segments */
@@ -111,42 +111,40 @@ static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct
 	return 0;
 }
 
-static void fill_pages(struct unwind_page *pages, size_t nr_pages, const struct unwind_row *rows,
+static void fill_index(uint32_t *index, size_t nr_blocks, const struct unwind_row *rows,
 		       size_t nr_rows)
 {
 	size_t row = 0;
 
-	for (size_t i = 0; i < nr_pages; i++) {
-		uint64_t start = i * PAGE;
-
-		/* The row in force at the page's start began in an earlier one, or right here. */
-		while (row + 1 < nr_rows && rows[row + 1].pc <= start)
+	for (size_t i = 0; i < nr_blocks; i++) {
+		/* The row in force at the block's start began in an earlier one, or right here. */
+		while (row + 1 < nr_rows && rows[row + 1].pc <= i << UNWIND_BLOCK_SHIFT)
 			row++;
-		pages[i].first = row;
-		while (row + 1 < nr_rows && rows[row + 1].pc < start + PAGE)
-			row++;
-		pages[i].last = row;
+		index[i] = row;
 	}
+	index[nr_blocks] = nr_rows - 1;
 }
 
 static int finish(struct builder *b, struct unwind_table *ret)
 {
 	struct unwind_table t = { .base = b->base, .nr_unsupported = b->nr_unsupported };
+	size_t index_words;
 	uint64_t *at;
 
 	if (b->nr_rows < 2)
 		return -ENOENT;
 	/* Text before the first function belongs to none. */
-	t.nr_pages = (b->rows[b->nr_rows - 1].pc >> UNWIND_PAGE_SHIFT) + 1;
+	t.nr_blocks = (b->rows[b->nr_rows - 1].pc >> UNWIND_BLOCK_SHIFT) + 1;
 	t.nr_rows = b->nr_rows;
 	t.nr_rules = b->nr_rules;
-	t.nr_words = t.nr_pages + t.nr_rows + (size_t)t.nr_rules * UNWIND_RULE_WORDS;
-	t.words = malloc(t.nr_words * sizeof(*t.words));
+	index_words = UNWIND_INDEX_WORDS(t.nr_blocks);
+	t.nr_words = index_words + t.nr_rows + (size_t)t.nr_rules * UNWIND_RULE_WORDS;
+	t.words = calloc(t.nr_words, sizeof(*t.words));
 	if (!t.words)
 		return -ENOMEM;
 	at = t.words;
-	fill_pages((struct unwind_page *)at, t.nr_pages, b->rows, b->nr_rows);
-	at += t.nr_pages;
+	fill_index((uint32_t *)at, t.nr_blocks, b->rows, b->nr_rows);
+	at += index_words;
 	memcpy(at, b->rows, t.nr_rows * sizeof(*b->rows));
 	at += t.nr_rows;
 	if (t.nr_rules)
@@ -169,7 +167,7 @@ static int text_bounds(const struct elf_file *f, uint64_t *ret_base, uint64_t *r
 	}
 	if (base >= end)
 		return -ENOENT;
-	base &= ~(PAGE - 1);
+	base &= ~(BLOCK - 1);
 	if (end - base > UINT32_MAX)
 		return -EFBIG;
 	*ret_base = base;
@@ -214,20 +212,24 @@ void unwind_table_release(struct unwind_table *t)
 	*t = (struct unwind_table){ 0 };
 }
 
+static const struct unwind_row *first_row(const struct unwind_table *t)
+{
+	return (const struct unwind_row *)(t->words + UNWIND_INDEX_WORDS(t->nr_blocks));
+}
+
 const struct unwind_row *unwind_table_row(const struct unwind_table *t, uint64_t vaddr)
 {
-	const struct unwind_row *rows = (const struct unwind_row *)(t->words + t->nr_pages);
-	const struct unwind_page *page;
+	const uint32_t *index = (const uint32_t *)t->words;
+	const struct unwind_row *rows = first_row(t);
 	uint32_t lo, hi, mid, pc;
 
 	if (vaddr < t->base || vaddr - t->base > UINT32_MAX)
 		return NULL;
 	pc = vaddr - t->base;
-	if (pc >> UNWIND_PAGE_SHIFT >= t->nr_pages)
+	if (pc >> UNWIND_BLOCK_SHIFT >= t->nr_blocks)
 		return NULL;
-	page = (const struct unwind_page *)t->words + (pc >> UNWIND_PAGE_SHIFT);
-	lo = page->first;
-	hi = page->last;
+	lo = index[pc >> UNWIND_BLOCK_SHIFT];
+	hi = index[(pc >> UNWIND_BLOCK_SHIFT) + 1];
 	while (lo < hi) {
 		mid = (lo + hi + 1) / 2;
 		if (rows[mid].pc <= pc)
@@ -245,5 +247,5 @@ const struct unwind_rule *unwind_table_rule(const struct unwind_table *t,
 
 	if (row->cfa >> UNWIND_KIND_SHIFT != UNWIND_RULE || index >= t->nr_rules)
 		return NULL;
-	return (const struct unwind_rule *)(t->words + t->nr_pages + t->nr_rows) + index;
+	return (const struct unwind_rule *)(first_row(t) + t->nr_rows) + index;
 }

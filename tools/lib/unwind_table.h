@@ -4,8 +4,8 @@
 
 /*
  * The unwind table of one object, in the form that the BPF programs read: one array of 8-byte
- * words, [struct unwind_page per 4 KiB][struct unwind_row...][struct unwind_rule...] (see
- * bpf/unwind.h). About 180 KB for a MB of text.
+ * words, [index][struct unwind_row...][struct unwind_rule...] (see bpf/unwind.h). About 180 KB
+ * for a MB of text.
  */
 
 #include <stddef.h>
@@ -15,8 +15,8 @@
 #include "elf.h"
 
 struct unwind_table {
-	uint64_t base; /* virtual address of the first page; rows count from here */
-	uint32_t nr_pages, nr_rows, nr_rules;
+	uint64_t base; /* virtual address of the first block; rows count from here */
+	uint32_t nr_blocks, nr_rows, nr_rules;
 	uint64_t *words; /* owned */
 	size_t nr_words;
 	size_t nr_bad;	       /* entries of .eh_frame that could not be read */
