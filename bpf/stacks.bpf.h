@@ -29,7 +29,6 @@ static __always_inline void stack_begin(struct walk *w, struct target_ids ids)
 	w->event.nr_kernel = 0;
 	w->event.end = UNWIND_MORE;
 	w->event.guessed = 0;
-	bpf_get_current_comm(w->event.comm, sizeof(w->event.comm));
 }
 
 /* Put the kernel's frames first. ctx is the program's, at an event in kernel mode. */
@@ -65,6 +64,7 @@ static __always_inline void stack_count(struct walk *w, __u64 n)
 		return;
 	}
 	w->event.header.arg = key.stack;
+	bpf_get_current_comm(w->event.comm, sizeof(w->event.comm));
 	if (nr > STACK_MAX_FRAMES)
 		nr = STACK_MAX_FRAMES;
 	size = sizeof(w->event) - (STACK_MAX_FRAMES - nr) * 8;
