@@ -242,17 +242,60 @@ static __always_inline void undo_uretprobe(struct walk *w)
 	}
 }
 
-/* A sample inside the uprobe page itself: stepping a copied instruction, or at the trampoline. */
+/*
+ * The kernel's return trampoline of Linux 6.11 and later pushes rax, rcx and r11, enters the
+ * kernel, which puts the return address where rax was, pops r11 and rcx, and returns
+ * (arch/x86/kernel/uprobes.c, uretprobe_trampoline_entry). From the trampoline's bytes: what was
+ * pushed when pc is `offset` into it.
+ */
+static __always_inline __u64 trampoline_pushed(__u64 offset)
+{
+	if (offset < 4)
+		return offset * 8 - (offset == 3) * 8;
+	if (offset < 13)
+		return 24;
+	return offset < 14 ? 16 : 8;
+}
+
+/*
+ * A sample with the user's pc inside the uprobe page: the thread steps through a copied
+ * instruction, or is on its way back from a function with a return probe.
+ */
 static __always_inline void leave_uprobe_page(struct walk *w)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct uprobe_task *utask = bpf_get_current_task_btf()->utask;
+	__u64 sp = w->state.regs[UNWIND_RSP], pushed, pc;
+	struct return_instance *ri;
 
-	if (w->state.pc == w->xol) {
-		w->state.pc = task->utask->return_instances->orig_ret_vaddr;
-		w->state.is_return = 1;
-	} else {
-		w->state.pc = task->utask->vaddr;
+	if (utask->active_uprobe && w->state.pc - utask->xol_vaddr < 16) {
+		w->state.pc += utask->vaddr - utask->xol_vaddr;
+		return;
 	}
+	/* The return address's slot was popped; a probe that is still pending tells where it was. */
+	ri = utask->return_instances;
+	if (ri && ri->stack + 8 - sp <= 24) {
+		w->state.pc = ri->orig_ret_vaddr;
+		w->state.regs[UNWIND_RSP] = ri->stack + 8;
+	} else {
+		pushed = trampoline_pushed(w->state.pc - w->xol);
+		if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(sp + pushed - 8)))
+			return;
+		w->state.pc = pc;
+		w->state.regs[UNWIND_RSP] = sp + pushed;
+	}
+	w->state.is_return = 1;
+}
+
+/*
+ * A handler's return address is its restorer's first byte, put there by the kernel and not by a
+ * call before it. The row covers the byte before; the name must not.
+ */
+static __always_inline void name_signal_frame(struct walk *w)
+{
+	__u32 last = w->event.nr_frames - 1;
+
+	if (w->state.is_return && last < STACK_MAX_FRAMES)
+		w->event.frames[last]++;
 }
 
 static __always_inline int step_by_rows(struct walk *w, const struct unwind_mapping *m, __u64 vaddr)
@@ -261,7 +304,6 @@ static __always_inline int step_by_rows(struct walk *w, const struct unwind_mapp
 	struct unwind_row *row;
 	__u32 object = m->object;
 	void *t;
-	int end;
 
 	t = bpf_map_lookup_elem(&tables, &object);
 	if (!t || !m->nr_rows || vaddr < m->table_base)
@@ -272,9 +314,9 @@ static __always_inline int step_by_rows(struct walk *w, const struct unwind_mapp
 	if (row->cfa >> UNWIND_KIND_SHIFT == UNWIND_RULE &&
 	    read_rule(t, m, row->cfa & UNWIND_PARAM_MASK, &rule))
 		return UNWIND_UNSUPPORTED;
-	end = unwind_step(&w->state, row, &rule, walk_read, w);
-	/* The frame whose caller is undefined is the outermost: the walk is whole. */
-	return end;
+	if (rule.cfa_kind == UNWIND_CFA_SIGNAL && row->cfa >> UNWIND_KIND_SHIFT == UNWIND_RULE)
+		name_signal_frame(w);
+	return unwind_step(&w->state, row, &rule, walk_read, w);
 }
 
 static __always_inline int step(struct walk *w, const struct unwind_mapping *m, __u64 vaddr)

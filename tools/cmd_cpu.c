@@ -37,9 +37,10 @@ static const char usage_text[] =
 	"target:\n"
 	"  -p PID,...        processes by PID\n"
 	"  -n NAME           all processes of that name\n"
-	"  -- CMD ARGS...    start a command and watch it from its first instruction\n"
+	"  -- CMD ARGS...    start a command and watch it from its first instruction; it ends\n"
+	"                    with the capture\n"
 	"  --tid TID,...     only these threads\n"
-	"  --children        processes that the target forks, too\n"
+	"  --children        its child processes, too, those of now and those to come\n"
 	"\n"
 	"sampling:\n"
 	"  -F HZ             samples a second and CPU (default 99)\n"
@@ -248,6 +249,31 @@ static int start_command(struct run *r)
 	return err ? cli_fail("cannot let '%s' run: %s", command[0], strerror(-err)) : 0;
 }
 
+/*
+ * With --children, those that are there already. After the start, so that one forked meanwhile is
+ * either found here or was taken in at its fork. One that exits in between is no error.
+ */
+static int add_descendants(struct run *r)
+{
+	const struct cli_ids *pids = &r->o->target.pids;
+	int err = 0;
+	pid_t *list;
+	size_t n;
+
+	for (size_t i = 0; i < pids->nr && !err; i++) {
+		err = process_descendants(pids->items[i], &list, &n);
+		if (err)
+			return cli_fail("cannot read /proc: %s", strerror(-err));
+		for (size_t j = 0; j < n && !err; j++) {
+			err = capture_cpu_add(r->capture, list[j], false);
+			if (err == -ESRCH)
+				err = 0;
+		}
+		free(list);
+	}
+	return err ? cli_fail("%s", capture_cpu_error(r->capture)) : 0;
+}
+
 static int start(struct run *r)
 {
 	const struct cli_target *t = &r->o->target;
@@ -264,7 +290,9 @@ static int start(struct run *r)
 	if (!err)
 		err = capture_cpu_start(r->capture);
 	r->started_ns = now_ns();
-	return err ? cli_fail("%s", capture_cpu_error(r->capture)) : 0;
+	if (err)
+		return cli_fail("%s", capture_cpu_error(r->capture));
+	return t->children ? add_descendants(r) : 0;
 }
 
 static void progress(struct run *r, bool end)
@@ -304,6 +332,8 @@ static int collect(struct run *r)
 	r->stopped_ns = now_ns();
 	progress(r, true);
 	err = capture_cpu_stop(r->capture);
+	if (r->launched)
+		launch_release(&r->launch);
 	return err ? cli_fail("%s", capture_cpu_error(r->capture)) : 0;
 }
 

@@ -107,11 +107,16 @@ struct return_instance {
 	struct return_instance *next;
 };
 
+/* kernel/events/uprobes.c; only whether there is one. */
+struct uprobe;
+
 struct uprobe_task {
 	struct return_instance *return_instances;
 	struct {
 		unsigned long vaddr;
 	};
+	struct uprobe *active_uprobe;
+	unsigned long xol_vaddr;
 };
 
 /* linux/mm_types.h */

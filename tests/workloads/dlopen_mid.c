@@ -5,7 +5,7 @@
  * comes from within the library's reach: the load is over when it is printed.
  *
  * case plain: big_library 800
- * stack: %main;leaf_before
+ * stack: %main((;leaf_before)|(;cpu_ms(;.*)*))?
  * stack: %main;use_library(;.*)*
  * stack: %main;use_library;library_enter;big_19999;library_low;big_00000;library_leaf
  *

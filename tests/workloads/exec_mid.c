@@ -4,7 +4,7 @@
  * name, the same PID.
  *
  * case plain: 800
- * stack: %main;leaf_before
+ * stack: %main((;leaf_before)|(;cpu_ms(;.*)*))?
  * stack: %main;after_exec;leaf_after
  */
 #include <time.h>

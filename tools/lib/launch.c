@@ -12,6 +12,8 @@
 /* The child's exit status when exec failed, as in shells. */
 #define EXEC_FAILED 127
 
+#define GRACE_MS    1000
+
 static void child(int go_fd, int err_fd, char *const argv[])
 {
 	sigset_t none;
@@ -95,6 +97,14 @@ void launch_release(struct launch *l)
 {
 	if (l->go_fd >= 0) {
 		close(l->go_fd); /* end of file: the child exits without exec */
+		launch_reap(l, 1);
+	}
+	if (l->pid > 0 && !launch_reap(l, 0)) {
+		kill(l->pid, SIGTERM);
+		for (int i = 0; i < GRACE_MS && !launch_reap(l, 0); i++)
+			usleep(1000);
+		if (!l->reaped)
+			kill(l->pid, SIGKILL);
 		launch_reap(l, 1);
 	}
 	if (l->error_fd >= 0)

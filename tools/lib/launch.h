@@ -30,7 +30,10 @@ int launch_run(struct launch *l);
 /* Reap the child if it has ended (wait: until it does). Returns 1 if reaped, 0 if not yet. */
 int launch_reap(struct launch *l, int wait);
 
-/* A child that never ran is killed and reaped; one that runs is left alone. */
+/*
+ * End the command if it still runs, since nobody else knows of it: SIGTERM, and after a second
+ * SIGKILL. One that never ran its exec goes without a trace.
+ */
 void launch_release(struct launch *l);
 
 #endif

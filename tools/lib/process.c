@@ -198,6 +198,79 @@ int process_find(const char *name, pid_t **ret, size_t *ret_n)
 	return 0;
 }
 
+static pid_t parent_of(pid_t pid)
+{
+	char *status = read_proc(pid, "status", STATUS_MAX, NULL);
+	const char *f = status ? status_field(status, "PPid") : NULL;
+	pid_t parent = f ? atoi(f) : 0;
+
+	free(status);
+	return parent;
+}
+
+struct kinship {
+	pid_t pid, parent;
+};
+
+static int read_kinships(struct kinship **ret, size_t *ret_n)
+{
+	DIR *dir = opendir("/proc");
+	struct kinship *list = NULL;
+	size_t n = 0, cap = 0;
+	struct dirent *d;
+	uint64_t pid;
+	int err = 0;
+
+	if (!dir)
+		return -errno;
+	while (!err && (d = readdir(dir))) {
+		if (parse_u64(d->d_name, 1, INT32_MAX, &pid))
+			continue;
+		err = array_grow((void **)&list, n, &cap, sizeof(*list));
+		if (!err)
+			list[n++] = (struct kinship){ pid, parent_of(pid) };
+	}
+	closedir(dir);
+	if (err) {
+		free(list);
+		return err;
+	}
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+int process_descendants(pid_t pid, pid_t **ret, size_t *ret_n)
+{
+	struct kinship *all = NULL;
+	pid_t *found;
+	size_t n = 0, nr = 0;
+	int err = read_kinships(&all, &n);
+
+	if (err)
+		return err;
+	found = malloc((n + 1) * sizeof(*found));
+	if (!found) {
+		free(all);
+		return -ENOMEM;
+	}
+	/* Generation by generation: the children of pid, then of each that was found. */
+	for (size_t done = 0; done <= nr; done++) {
+		pid_t parent = done ? found[done - 1] : pid;
+
+		for (size_t i = 0; i < n; i++) {
+			if (all[i].parent != parent || !all[i].pid)
+				continue;
+			found[nr++] = all[i].pid;
+			all[i].pid = 0;
+		}
+	}
+	free(all);
+	*ret = found;
+	*ret_n = nr;
+	return 0;
+}
+
 bool process_has_thread(pid_t pid, pid_t tid)
 {
 	char path[64];

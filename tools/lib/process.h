@@ -40,6 +40,12 @@ int process_check_machine(pid_t pid);
  */
 int process_find(const char *name, pid_t **ret, size_t *ret_n);
 
+/*
+ * All descendants of `pid` that there are now, in no particular order. Returns 0 with an array to
+ * free (possibly empty) or a negative errno.
+ */
+int process_descendants(pid_t pid, pid_t **ret, size_t *ret_n);
+
 /* Is `tid` a thread of process `pid`? */
 bool process_has_thread(pid_t pid, pid_t tid);
 

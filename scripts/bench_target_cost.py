@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""Section target-cost: what being profiled costs the target, in its CPU time for a request.
+
+Halves without and with a profiler alternate under one load whose connections stay, in pairs whose
+order is drawn: throughput alone swings more between runs than any profiler costs. The server has
+the first CPU to itself; load, profilers and this script share the others.
+"""
+
+import contextlib
+import gzip
+import os
+import random
+import signal
+import time
+
+from bench_report import verdict
+from bench_run import CannotMeasure, Workbench, cpu_ns
+from bench_stats import bootstrap_median, median, spread
+from bench_targets import CountedLoad, start_coworkingd
+from bench_tools import perf_record_command, periscope_command, read_stats
+
+# Tool, rate, most that a request's CPU time may grow in per cent.
+TOOLS = [
+    ("periscope", 99, 0.5),
+    ("periscope", 999, 2.0),
+    ("perf record -g", 999, None),
+    ("perf record --call-graph dwarf", 999, None),
+]
+SETTLE = 0.8  # for a profiler to start; a half without one waits as long
+
+
+def _command(settings, tool, hz, pid, home, seconds):
+    if tool == "periscope":
+        stats = os.path.join(home, "stats")
+        return periscope_command(settings.build, [pid], hz, "-f", "--stats", stats, str(seconds))
+    return perf_record_command(tool, [pid], hz, os.path.join(home, "perf.data"), seconds)
+
+
+def _check(tool, home, least):
+    """That it did profile: a tool that is not there costs nothing."""
+    if tool == "periscope":
+        stats = read_stats(os.path.join(home, "stats"))
+        if stats["samples"] < least:
+            raise CannotMeasure(f"periscope took only {stats['samples']} samples")
+        os.unlink(os.path.join(home, "stats"))
+    else:
+        path = os.path.join(home, "perf.data")
+        if not os.path.exists(path) or os.path.getsize(path) < 50 * least:
+            raise CannotMeasure(f"{tool} took hardly any samples")
+        os.unlink(path)
+
+
+class Meter:
+    def __init__(self, bench, settings, pid, load):
+        self._bench, self._settings, self._pid, self._load = bench, settings, pid, load
+        self._home = bench.directory()
+        self.seconds = 1 if settings.quick else 2
+        self.busy = []  # the server's share of its CPU
+        self.rates = []
+
+    def _window(self):
+        """CPU time in ns for a request, over one span."""
+        time.sleep(SETTLE)
+        began, cpu, count = time.monotonic(), cpu_ns(self._pid), self._load.count()
+        time.sleep(self.seconds)
+        cpu, count = cpu_ns(self._pid) - cpu, self._load.count() - count
+        took = time.monotonic() - began
+        if count < 100:
+            raise CannotMeasure(f"only {count} requests in {took:.1f} s")
+        self.busy.append(cpu / took / 1e9)
+        self.rates.append(count / took)
+        return cpu / count
+
+    def half(self, tool, hz):
+        if not tool:
+            return self._window()
+        # Longer than needed; it is ended after the span.
+        command = _command(self._settings, tool, hz, self._pid, self._home, self.seconds + 30)
+        profiler = self._bench.spawn(command, stop=signal.SIGINT)
+        result = self._window()
+        if profiler.poll() is not None:
+            raise CannotMeasure(f"{tool} has ended with status {profiler.returncode}")
+        self._bench.stop(profiler)
+        _check(tool, self._home, int(hz * self.seconds / 4))
+        return result
+
+
+@contextlib.contextmanager
+def _placed():
+    """Keeps this process, and what it starts, off the server's CPU; gives (server's, others)."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        yield None, None
+        return
+    first = {min(allowed)}
+    os.sched_setaffinity(0, allowed - first)
+    try:
+        yield first, allowed - first
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _interrupt_time_hidden():
+    """Whether the kernel keeps interrupts, and so the samples, out of processes' CPU time."""
+    paths = ["/proc/config.gz", f"/boot/config-{os.uname().release}"]
+    for path in filter(os.path.exists, paths):
+        with (gzip.open if path.endswith(".gz") else open)(path, "rb") as config:
+            return b"CONFIG_IRQ_TIME_ACCOUNTING=y" in config.read()
+    return False
+
+
+def _measure(settings, meter):
+    """{(tool, hz): [(ns without, ns with)]}"""
+    pairs = {(tool, hz): [] for tool, hz, _ in TOOLS}
+    rng = random.Random()
+    number = settings.pairs
+    for n in range(number):
+        settings.progress(f"target-cost: round {n + 1} of {number}")
+        for tool, hz in rng.sample(list(pairs), len(pairs)):
+            order = rng.sample([False, True], 2)
+            halves = {on: meter.half(tool if on else None, hz) for on in order}
+            pairs[tool, hz].append((halves[False], halves[True]))
+    return pairs
+
+
+def _row(tool, hz, target, pairs):
+    growth = [100 * (with_it / without - 1) for without, with_it in pairs]
+    low, high = bootstrap_median(growth)
+    row = {
+        "tool": f"{tool}, {hz} Hz",
+        "without": spread(without / 1000 for without, _ in pairs),
+        "with": spread(with_it / 1000 for _, with_it in pairs),
+        "growth": median(growth),
+        "low": low,
+        "high": high,
+        "interval": f"{low:+.2f} to {high:+.2f}",
+        "pairs": len(pairs),
+    }
+    if target is not None:
+        row["target"] = f"<= {target}"
+        row["verdict"] = verdict(row["growth"], target)
+        if low <= target < high:
+            row["verdict"] += ", not certain"
+    return row
+
+
+def target_cost(settings):
+    with Workbench() as bench, _placed() as (first, others):
+        settings.progress("target-cost: coworkingd gets warm")
+        server, url = start_coworkingd(bench, settings.build, "--threads", "1", cpus=first)
+        seconds = min(3600, 120 + settings.pairs * len(TOOLS) * 12)
+        load = CountedLoad(bench, url, seconds)
+        meter = Meter(bench, settings, server.pid, load)
+        for _ in range(1 if settings.quick else 4):
+            meter.half(None, 0)
+        meter.busy.clear()
+        meter.rates.clear()
+        pairs = _measure(settings, meter)
+    notes = [
+        f"Halves of {meter.seconds} s; the server used {100 * median(meter.busy):.0f} % of a CPU at "
+        f"{median(meter.rates):.0f} requests/s.",
+        "Load: scripts/load.lua's mix without its logins, 32 connections. Growth: the median over",
+        "pairs, with its 95 % bootstrap interval. Not certain: the target lies in the interval.",
+    ]
+    if first:
+        notes.append(f"The server ran on CPU {min(first)} only, everything else on {sorted(others)}.")
+    if _interrupt_time_hidden():
+        notes.append("This kernel books interrupts apart: the samples' own time is NOT in these figures.")
+    return {
+        "title": "target-cost: the target's CPU time for a request, without and with a profiler",
+        "columns": [
+            ("tool", "tool", ""),
+            ("without", "us without [quartiles]", "{:.2f}"),
+            ("with", "us with [quartiles]", "{:.2f}"),
+            ("growth", "growth %", "{:+.2f}"),
+            ("interval", "95 %", ""),
+            ("pairs", "pairs", "{:d}"),
+            ("target", "target", ""),
+            ("verdict", "", ""),
+        ],
+        "rows": [_row(tool, hz, target, pairs[tool, hz]) for tool, hz, target in TOOLS],
+        "notes": notes,
+    }
