@@ -169,6 +169,12 @@ demo: setup-build
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo $(B)
 
+# Cost and completeness, perf beside us. BENCH: sections and options, as scripts/bench takes them.
+bench:
+	$(Q)scripts/setup build bench
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/bench $(B) $(BENCH)
+
 lint:
 	$(Q)scripts/lint
 

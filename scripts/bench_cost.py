@@ -48,6 +48,10 @@ def _is_ours(program):
     return program.name == PROGRAM
 
 
+def _is_bpftrace(program):
+    return program.name == str(HZ)  # the last word of its probe
+
+
 def _finish(process, name, seconds):
     process.wait(seconds + 60)
     if process.returncode:
@@ -74,8 +78,7 @@ def _bpftrace_runs(bench, _settings, pid, _options, seconds):
     script += f" interval:s:{seconds} {{ exit(); }}"
     with open(out, "wb") as file:
         command = [find_program("bpftrace"), "-q", "-e", script]
-        wanted = re.compile(rf"profile.*{HZ}").search
-        with _profiler(bench, command, lambda p: wanted(p.name), stdout=file) as (process, program):
+        with _profiler(bench, command, _is_bpftrace, stdout=file) as (process, program):
             _finish(process, "bpftrace", seconds)
             run_ns, runs = program.runs()
     with open(out, encoding="utf-8", errors="replace") as file:

@@ -59,6 +59,7 @@ def completeness(settings):
                     "tool": tool,
                     "samples": capture.samples,
                     "complete": percent,
+                    "reaching": share(capture.reaching, capture.samples),
                     "kb": capture.size / 1024,
                     "target": f">= {COMPLETE_PERCENT} %" if ours else "",
                     "verdict": verdict(percent, (COMPLETE_PERCENT,)) if ours else "",
@@ -71,6 +72,7 @@ def completeness(settings):
             ("tool", "tool", ""),
             ("samples", "samples", "{:d}"),
             ("complete", "complete %", "{:.2f}"),
+            ("reaching", "to main %", "{:.2f}"),
             ("kb", "file KB", "{:.0f}"),
             ("target", "target", ""),
             ("verdict", "", ""),
@@ -78,7 +80,8 @@ def completeness(settings):
         "rows": rows,
         "notes": [
             "file: periscope's .pb.gz, with its symbols; perf.data, without.",
-            "perf: complete where the outermost frame is _start or clone3; 8 KB of stack a sample.",
+            "Complete: the outermost frame is _start or clone3. To main: it is that or what libc has",
+            "between it and main or the thread's function; frames between may still be missing.",
         ],
     }
 
@@ -127,7 +130,6 @@ def memory(settings):
         "rows": rows,
         "notes": [
             "periscope's peak holds all of it: capture, symbols, writing; perf's is of two commands.",
-            f"(Peaks under {own_peak_kb() / 1024:.0f} MB are the kernel's high-water mark as read"
-            " 5 ms before the end or later.)",
+            f"Peaks under {1.2 * own_peak_kb() / 1024:.0f} MB are as last read some 5 ms before the end.",
         ],
     }

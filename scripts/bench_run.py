@@ -115,11 +115,11 @@ def _watch(process, deadline):
     """Waits for a process; returns its peak resident set in KB.
 
     ru_maxrss survives exec, so of a child that this interpreter has forked it is never less than
-    the interpreter's own. Above that it is exact; below, what the kernel's high-water mark for the
-    new program said when last looked at, 5 ms before the end at the earliest, must do.
+    the interpreter's own. Well above that it is exact; else what the kernel's high-water mark of
+    the new program said when last looked at, some 5 ms before its end, must do.
     """
     peak = 0
-    own = own_peak_kb()
+    own = own_peak_kb() * 1.2
     while time.monotonic() < deadline:
         peak = max(peak, high_water(process.pid))
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)

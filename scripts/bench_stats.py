@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The arithmetic of the benchmark, and nothing else: no clocks, no processes.
 
-Everything here is exact about small inputs, because tests/ and readers check it by hand.
+Everything here is exact about small inputs, because tests/bench checks it by hand.
 """
 
 import collections

@@ -12,10 +12,8 @@ import os
 import pwd
 import random
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 
@@ -219,8 +217,7 @@ def _workload_program(bench, build, name):
         return built
     exe = os.path.join(bench.directory(), name)
     source = os.path.join(os.path.dirname(SCRIPTS), "tests", "workloads", name + ".c")
-    compiler = shutil.which("gcc") or shutil.which("cc") or sys.exit("bench: no C compiler")
-    done = bench.run([compiler, "-O2", "-g", "-D_GNU_SOURCE", source, "-o", exe, "-pthread"])
+    done = bench.run([find_program("gcc"), "-O2", "-g", "-D_GNU_SOURCE", source, "-o", exe, "-pthread"])
     if done.status:
         raise CannotMeasure(f"cannot compile {source}: {done.stderr.decode()[:300]}")
     return exe

@@ -18,10 +18,13 @@ PERF_MODES = {"perf record -g": ["-g"], "perf record --call-graph dwarf": ["--ca
 # Where the stacks of threads begin, under the names that libc's debug symbols give them.
 OUTERMOST = {b"_start", b"clone", b"__clone", b"clone3", b"__clone3", b"__GI___clone3"}
 
+# What calls main and a thread's function: a stack that ends there has all frames of the program.
+NEARLY = {b"__libc_start_call_main", b"__libc_start_main", b"__libc_start_main_impl", b"start_thread"}
+
 # Room for the entry code of an executable, which is _start also where nothing says so.
 ENTRY_SIZE = 64
 
-Capture = collections.namedtuple("Capture", "samples complete size peak_kb detail")
+Capture = collections.namedtuple("Capture", "samples complete reaching size peak_kb detail")
 
 
 # ---- periscope ----
@@ -46,9 +49,8 @@ def periscope_capture(bench, build, pids, hz, seconds):
     tables = re.search(r"unwind tables: ([0-9.]+) KB", said)
     paths = re.findall(r"^  (/.*): \d+ rows", said, re.MULTILINE)
     detail = (float(tables[1]) * 1024, paths) if tables else None
-    return Capture(
-        figures["samples"], figures["complete"], os.path.getsize(profile), done.peak_kb, detail
-    )
+    size, complete = os.path.getsize(profile), figures["complete"]
+    return Capture(figures["samples"], complete, complete, size, done.peak_kb, detail)
 
 
 def read_stats(path):
@@ -82,38 +84,39 @@ def perf_capture(bench, mode, target, hz, seconds):
         if read.status:
             raise CannotMeasure(f"perf script: {read.stderr.decode(errors='replace')[-300:]}")
         lines.seek(0)
-        samples, complete = count_complete(lines, entry)
+        samples, complete, reaching = count_complete(lines, entry)
     size = os.path.getsize(path)
     os.unlink(path)
     os.unlink(text)
-    return Capture(samples, complete, size, done.peak_kb, read.peak_kb)
+    return Capture(samples, complete, reaching, size, done.peak_kb, read.peak_kb)
 
 
 def count_complete(lines, entry):
-    """Of `perf script -F comm,tid,ip,sym`: (samples, those whose outermost frame begins a thread).
+    """Of `perf script -F comm,tid,ip,sym`: (samples, complete ones, those that reach main at least).
 
-    A sample is a line that is not indented, then its frames, innermost first. `entry`: a range of
-    addresses, the entry code of the executable; stripped programs have no symbol for it.
+    A sample is a line that is not indented, then its frames, innermost first. It is complete when
+    its outermost frame is where a thread begins. `entry`: ranges of addresses, the entry code of
+    the executable; stripped programs have no symbol for it.
     """
-    samples = complete = 0
-    last = None
-
-    def ends_well():
-        words = (last or b"").split(None, 1)
-        if len(words) == 2 and words[1].strip() in OUTERMOST:
-            return 1
-        return int(bool(words) and int(words[0], 16) in entry)
-
+    outermost, last = [], None
     for line in lines:
-        if not line.strip():
-            continue
         if line.startswith(b"\t"):
             last = line
-            continue
-        complete += ends_well()
-        samples += 1
-        last = None
-    return samples, complete + ends_well()
+        elif line.strip():
+            outermost.append(last)
+            last = None
+    # Each header closed the sample before it; the first closed none.
+    outermost = outermost[1:] + [last] if outermost else []
+    complete = reaching = 0
+    for frame in outermost:
+        words = (frame or b"").split(None, 1)
+        symbol = words[1].strip().split(b"@")[0] if len(words) == 2 else b""
+        begins = symbol in OUTERMOST
+        if words and not begins:
+            begins = any(int(words[0], 16) in part for part in entry)
+        complete += begins
+        reaching += begins or symbol in NEARLY
+    return len(outermost), complete, reaching
 
 
 # ---- ELF files, as far as is needed ----
@@ -142,15 +145,23 @@ def text_bytes(path):
 
 
 def entry_of(pid, exe):
-    """The addresses of the entry code of a process's executable."""
+    """The entry code of a process's executable: its addresses, and its offsets in the file.
+
+    perf script prints a frame's offset in its file where it knows the file, else its address.
+    """
     entry, segments = _segments(exe)
-    base = min(address for kind, _, _, address, _ in segments if kind == 1) & ~4095
+    loads = [segment for segment in segments if segment[0] == 1]
+    base = min(address for _, _, _, address, _ in loads) & ~4095
+    for _, _, offset, address, length in loads:
+        if address <= entry < address + length:
+            start = entry - address + offset
+            ranges = [range(start, start + ENTRY_SIZE)]
     with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
         for line in maps:
             words = line.split(None, 5)
             if len(words) == 6 and words[5].strip() == os.path.realpath(exe) and int(words[2], 16) == 0:
                 start = int(words[0].split("-")[0], 16) - base + entry
-                return range(start, start + ENTRY_SIZE)
+                return ranges + [range(start, start + ENTRY_SIZE)]
     raise CannotMeasure(f"process {pid} does not run {exe}")
 
 

@@ -14,9 +14,6 @@
 
 #include "compiler.h"
 
-/* Connections taken in one go, so that a rush of them does not starve those that are open. */
-#define ACCEPT_BURST 16
-
 /*
  * How long the kernel keeps sending to a client that takes nothing, in ms. h2o has no timeout for
  * responses: without this, a client that stops reading holds its connection for ever.
@@ -79,21 +76,20 @@ static void accept_one(struct loop *loop, h2o_socket_t *sock)
 	h2o_accept(&loop->accept, sock);
 }
 
+/*
+ * One connection a turn. The loops share the listening socket and are all woken: who took a rush in
+ * one go would keep it, and the others stay idle for as long as those connections live.
+ */
 static void on_accept(h2o_socket_t *listener, const char *err)
 {
 	struct loop *loop = listener->data;
 	h2o_socket_t *sock;
 
-	if (err != NULL)
+	if (err != NULL || loop->connections_open >= loop->connections_max)
 		return;
-	for (int i = 0; i < ACCEPT_BURST; i++) {
-		if (loop->connections_open >= loop->connections_max)
-			return;
-		sock = h2o_evloop_socket_accept(listener);
-		if (sock == NULL)
-			return;
+	sock = h2o_evloop_socket_accept(listener);
+	if (sock != NULL)
 		accept_one(loop, sock);
-	}
 }
 
 static unsigned int share_of_connections(const struct config *config, unsigned int index)

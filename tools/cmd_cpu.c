@@ -494,6 +494,7 @@ static int write_results(struct run *r, struct result *res)
 		 res->st.by_end[UNWIND_COMPLETE],
 		 total(&res->st) ? 100.0 * res->st.by_end[UNWIND_COMPLETE] / total(&res->st) : 0.0);
 	snprintf(lost, sizeof(lost), "%" PRIu64, res->st.lost);
+	w.title = "CPU time by stack";
 	w.fields = fields;
 	w.nr_fields = ARRAY_SIZE(fields);
 	w.top = o->top;

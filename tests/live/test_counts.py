@@ -19,7 +19,7 @@ class Shares(LiveTest):
         case = cases("shares")["plain"]
         with start(case) as workload:
             result = periscope("cpu", "-p", workload.pid, "-F", 997, "-f", "-U", 4)
-        self.assert_whole(result, least=500)
+        self.assert_whole(result, least=200)
         total = result.summary["samples"]
         for leaf, percent in case.shares.items():
             count = sum(n for user, n in result.user_stacks().items() if user[-1] == leaf)

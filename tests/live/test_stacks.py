@@ -111,7 +111,7 @@ class SpecialStacks(LiveTest):
             result = periscope("cpu", "-p", workload.pid, "-F", 499, "-f", "-U", 2)
         # Of a thread that has no caller's address on its stack yet, or no memory any more, since it
         # is exiting, nothing but the function it is in can be known.
-        self.assert_nearly_whole(result, 0.02, least=100)
+        self.assert_nearly_whole(result, 0.02, least=20)
         for stack in self.strange_stacks(result, case.stacks):
             self.assertRegex(stack, r"^\[truncated: [^;]+\];(\[[^;]*\];)?(clone3|start_thread)$")
         self.assert_seen(result, "leaf", result.summary["samples"] // 2)
@@ -211,9 +211,9 @@ class ReturnProbes(LiveTest):
             time.sleep(0.3)
             result = periscope("cpu", "-p", workload.pid, "-F", 499, "-f", "-U", 1)
             self.assertIsNone(workload.popen.poll())
-        self.assert_whole(before, least=100)
+        self.assert_whole(before, least=20)
         # The kernel changes the address on the stack shortly before it notes the old one.
-        self.assert_nearly_whole(result, 0.02, least=100)
+        self.assert_nearly_whole(result, 0.02, least=20)
         for capture in (before, result):
             # [uprobes] may be the leaf only: the trampoline itself, while it runs.
             inner = [u[:-1] if u[-1].startswith("[uprobes]") else u for u in capture.user_stacks()]

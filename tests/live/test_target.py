@@ -103,7 +103,7 @@ class Ends(LiveTest):
             with Tool(*arguments) as one, Tool(*arguments) as two:
                 results = [one.finish(), two.finish()]
         for result in results:
-            self.assert_whole(result, least=100)
+            self.assert_whole(result, least=20)
             self.assert_stacks(result, case)
 
     def test_report_on_stdout(self):
