@@ -70,6 +70,15 @@ struct {
 } walks SEC(".maps");
 
 /*
+ * The key of a lookup lies on the stack, where Linux before 6.13 follows no constant of 4 bytes: a
+ * loop counter that is the key itself has no end for the verifier. Hence a copy.
+ */
+static __always_inline struct walk *walk_slot(__u32 slot)
+{
+	return bpf_map_lookup_elem(&walks, &slot);
+}
+
+/*
  * Claim scratch memory. A program may interrupt another in the middle of its walk (a sample comes
  * during an uprobe), and where the kernel preempts, tasks may take turns on a CPU: hence a slot
  * is claimed, not assumed. Returns NULL when all are in use.
@@ -77,7 +86,7 @@ struct {
 static __always_inline struct walk *walk_claim(void)
 {
 	for (__u32 i = 0; i < WALK_SLOTS; i++) {
-		struct walk *w = bpf_map_lookup_elem(&walks, &i);
+		struct walk *w = walk_slot(i);
 
 		if (w && !__sync_val_compare_and_swap(&w->busy, 0, 1))
 			return w;
@@ -252,9 +261,9 @@ static __always_inline __u64 trampoline_pushed(__u64 offset)
 {
 	if (offset < 4)
 		return offset * 8 - (offset == 3) * 8;
-	if (offset < 13)
+	if (offset < 15)
 		return 24;
-	return offset < 14 ? 16 : 8;
+	return offset < 16 ? 16 : 8;
 }
 
 /*
@@ -272,12 +281,12 @@ static __always_inline void leave_uprobe_page(struct walk *w)
 		return;
 	}
 	/* The return address's slot was popped; a probe that is still pending tells where it was. */
+	pushed = trampoline_pushed(w->state.pc - w->xol);
 	ri = utask->return_instances;
-	if (ri && ri->stack + 8 - sp <= 24) {
+	if (ri && (ri->stack + 8 == sp + pushed || ri->stack + 8 == sp)) {
 		w->state.pc = ri->orig_ret_vaddr;
 		w->state.regs[UNWIND_RSP] = ri->stack + 8;
 	} else {
-		pushed = trampoline_pushed(w->state.pc - w->xol);
 		if (bpf_probe_read_user(&pc, sizeof(pc), (void *)(sp + pushed - 8)))
 			return;
 		w->state.pc = pc;

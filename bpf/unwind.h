@@ -204,6 +204,12 @@ UNWIND_INLINE int unwind_pop(struct unwind_state *s, __u64 cfa, __u64 ra_at, __u
 	if (ra_at) {
 		if (read(cookie, ra_at, &ra))
 			return UNWIND_BAD_READ;
+		/*
+		 * A new thread's first instructions run under its creator's rules, on a stack that
+		 * holds nothing yet: there is no caller.
+		 */
+		if (!ra && !s->is_return)
+			return UNWIND_COMPLETE;
 		s->pc = ra;
 	}
 	s->regs[UNWIND_RBP] = rbp;

@@ -419,11 +419,12 @@ int capture_cpu_fd(const struct capture_cpu *c)
 /* Records of exits may be lost in a full ring; a process descriptor cannot be. */
 static void reap(struct capture_cpu *c)
 {
-	for (size_t i = 0; i < c->target.nr_procs; i++) {
+	/* Backwards: one that is taken out is replaced by the last. */
+	for (size_t i = c->target.nr_procs; i--;) {
 		struct target_process *p = c->target.procs[i];
 
-		if (!p->gone && p->pidfd >= 0 &&
-		    syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) && errno == ESRCH)
+		if (p->pidfd >= 0 && syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) &&
+		    errno == ESRCH)
 			target_exited(&c->target, p->pid);
 	}
 }
@@ -450,7 +451,7 @@ int capture_cpu_poll(struct capture_cpu *c)
 
 size_t capture_cpu_alive(const struct capture_cpu *c)
 {
-	return c->target.nr_alive;
+	return c->target.nr_procs;
 }
 
 int capture_cpu_stop(struct capture_cpu *c)

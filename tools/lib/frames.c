@@ -94,6 +94,17 @@ static int add_frame(struct frames *f, const struct frame *frame)
 	return 0;
 }
 
+/* A function has one source file; of a name that several share, the first met is told. */
+static void note_place(struct frame_symbol *s, uint32_t file, uint32_t line)
+{
+	if (!s->file)
+		s->file = file;
+	if (!line || file != s->file)
+		return;
+	s->min_line = s->min_line ? MIN(s->min_line, line) : line;
+	s->max_line = MAX(s->max_line, line);
+}
+
 /* An address nobody could name: by its place in its file. NULL without memory. */
 static char *address_name(const struct profile *p, const struct profile_location *l,
 			  const char *module)
@@ -133,6 +144,8 @@ static int add_line(struct frames *f, const struct profile_location *l, const ch
 	}
 	err = add_symbol(f, name, module, origin, &frame.symbol);
 	free(made);
+	if (!err)
+		note_place(&f->symbols[frame.symbol], frame.file, frame.line);
 	return err ? err : add_frame(f, &frame);
 }
 

@@ -28,6 +28,8 @@ struct frame_symbol {
 	const char *name;   /* "malloc"; "libx.so+0x1234" for an address nobody could name */
 	const char *module; /* "libc.so.6", "kernel"; "" unknown */
 	enum frame_origin origin;
+	uint32_t file;		     /* string of the profile: where it was first seen; 0 unknown */
+	uint32_t min_line, max_line; /* of that file, in all its frames; 0 unknown */
 };
 
 struct frame {

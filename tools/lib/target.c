@@ -24,11 +24,6 @@
 
 #define MIN_REGION	 32
 
-struct target_region {
-	uint32_t start, size;
-	uint64_t freed_ns;
-};
-
 int target_init(struct target *t, const struct target_maps *maps)
 {
 	size_t size = maps->max_mappings * sizeof(struct unwind_mapping);
@@ -47,14 +42,25 @@ int target_init(struct target *t, const struct target_maps *maps)
 	return err;
 }
 
+static void region_free(struct target_region *r)
+{
+	free(r->maps);
+	free(r);
+}
+
 void target_release(struct target *t)
 {
 	for (size_t i = 0; i < t->nr_procs; i++) {
-		if (t->procs[i]->pidfd >= 0)
-			close(t->procs[i]->pidfd);
-		free(t->procs[i]->current);
-		free(t->procs[i]);
+		struct target_process *p = t->procs[i];
+
+		if (p->pidfd >= 0)
+			close(p->pidfd);
+		if (p->region && !--p->region->users)
+			region_free(p->region);
+		free(p);
 	}
+	for (size_t i = 0; i < t->nr_freed; i++)
+		region_free(t->freed[i]);
 	free(t->procs);
 	free(t->freed);
 	if (t->mapped)
@@ -66,49 +72,55 @@ void target_release(struct target *t)
 struct target_process *target_find(const struct target *t, pid_t pid)
 {
 	for (size_t i = t->nr_procs; i--;)
-		if (t->procs[i]->pid == pid && !t->procs[i]->gone)
+		if (t->procs[i]->pid == pid)
 			return t->procs[i];
 	return NULL;
 }
 
-static int free_region(struct target *t, struct target_process *p)
+static void leave_region(struct target *t, struct target_process *p)
 {
-	int err;
+	struct target_region *r = p->region;
 
-	if (!p->region_size)
-		return 0;
-	err = array_grow((void **)&t->freed, t->nr_freed, &t->cap_freed, sizeof(*t->freed));
-	if (err)
-		return err;
-	t->freed[t->nr_freed++] = (struct target_region){ p->region, p->region_size, now_ns() };
-	p->region_size = 0;
-	return 0;
+	p->region = NULL;
+	if (!r || --r->users)
+		return;
+	r->freed_ns = now_ns();
+	/* Without memory to remember it by, its elements are not used again: a loss, not a fault. */
+	if (array_grow((void **)&t->freed, t->nr_freed, &t->cap_freed, sizeof(*t->freed)))
+		region_free(r);
+	else
+		t->freed[t->nr_freed++] = r;
 }
 
-/* A region of at least n elements: a freed one of that size that is old enough, or a new one. */
-static int take_region(struct target *t, size_t n, struct target_process *p)
+/* A region of at least n elements: one without users that is old enough, or a new one. */
+static struct target_region *take_region(struct target *t, size_t n)
 {
 	uint64_t now = now_ns();
+	struct target_region *r;
 	uint32_t size = MIN_REGION;
 
 	while (size < n)
 		size *= 2;
 	for (size_t i = 0; i < t->nr_freed; i++) {
-		struct target_region *r = &t->freed[i];
-
+		r = t->freed[i];
 		if (r->size != size || now - r->freed_ns < REGION_GRACE_NS)
 			continue;
-		p->region = r->start;
-		p->region_size = size;
-		memmove(r, r + 1, (--t->nr_freed - i) * sizeof(*r));
-		return 0;
+		memmove(&t->freed[i], &t->freed[i + 1], (--t->nr_freed - i) * sizeof(r));
+		free(r->maps);
+		r->maps = NULL;
+		r->users = 1;
+		return r;
 	}
-	if (t->next_region + (size_t)size > t->maps.max_mappings)
-		return -ENOSPC;
-	p->region = t->next_region;
-	p->region_size = size;
+	if (t->next_region + (size_t)size > t->maps.max_mappings) {
+		errno = ENOSPC;
+		return NULL;
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return NULL;
+	*r = (struct target_region){ .start = t->next_region, .size = size, .users = 1 };
 	t->next_region += size;
-	return 0;
+	return r;
 }
 
 /* The process's mappings in the kernel's form. */
@@ -159,10 +171,42 @@ static int describe(struct target *t, struct target_process *p, struct unwind_ma
 
 static int put_proc(struct target *t, struct target_process *p, uint64_t flags)
 {
-	struct target_proc value = { p->region, p->nr_current };
+	struct target_proc value = { 0 };
 	__u32 key = p->pid;
 
+	if (p->region)
+		value = (struct target_proc){ p->region->start, p->region->nr_maps };
 	return bpf_map_update_elem(t->maps.procs, &key, &value, flags) ? -errno : 0;
+}
+
+static bool same_maps(const struct target_region *r, const struct unwind_mapping *list, size_t n)
+{
+	return r && r->nr_maps == n && !memcmp(r->maps, list, n * sizeof(*list));
+}
+
+/* Give p a region of its own that holds the list, which is taken. */
+static int publish(struct target *t, struct target_process *p, struct unwind_mapping *list,
+		   size_t n)
+{
+	struct target_region *r;
+	int err = objects_publish(&t->objects);
+
+	r = err ? NULL : take_region(t, n);
+	if (!r) {
+		free(list);
+		if (!err && errno == ENOSPC) {
+			t->nr_unmapped++;
+			return 0;
+		}
+		return err ? err : -ENOMEM;
+	}
+	/* The system call that names the region to the kernel orders these stores before it. */
+	memcpy(t->mapped + r->start, list, n * sizeof(*list));
+	r->maps = list;
+	r->nr_maps = n;
+	leave_region(t, p);
+	p->region = r;
+	return 0;
 }
 
 /*
@@ -181,28 +225,11 @@ static int refresh(struct target *t, struct target_process *p, uint64_t flags)
 	if (err)
 		return err;
 	/* An exiting process has lost its mappings but may have samples of before on the way. */
-	if ((!n && p->nr_current) || (n && n == p->nr_current && p->region_size &&
-				      !memcmp(list, p->current, n * sizeof(*list)))) {
+	if ((!n && p->region) || same_maps(p->region, list, n))
 		free(list);
-		return put_proc(t, p, flags);
-	}
-	err = objects_publish(&t->objects);
-	if (!err)
-		err = free_region(t, p);
-	if (!err && take_region(t, n, p)) {
-		t->nr_unmapped += n;
-		n = 0;
-	}
-	if (err) {
-		free(list);
-		return err;
-	}
-	memcpy(t->mapped + p->region, list, n * sizeof(*list));
-	/* Published by a system call, which orders these stores before. */
-	free(p->current);
-	p->current = list;
-	p->nr_current = n;
-	return put_proc(t, p, flags);
+	else
+		err = publish(t, p, list, n);
+	return err ? err : put_proc(t, p, flags);
 }
 
 static int new_process(struct target *t, pid_t pid, struct target_process **ret)
@@ -219,7 +246,6 @@ static int new_process(struct target *t, pid_t pid, struct target_process **ret)
 	p->pid = pid;
 	p->pidfd = -1;
 	t->procs[t->nr_procs++] = p;
-	t->nr_alive++;
 	t->nr_seen++;
 	*ret = p;
 	return 0;
@@ -259,40 +285,52 @@ void target_exited(struct target *t, pid_t pid)
 {
 	struct target_process *p = target_find(t, pid);
 	__u32 key = pid;
+	size_t i = 0;
 
 	if (!p)
 		return;
-	p->gone = true;
-	t->nr_alive--;
 	bpf_map_delete_elem(t->maps.procs, &key);
-	free_region(t, p);
+	leave_region(t, p);
 	if (p->pidfd >= 0)
 		close(p->pidfd);
-	p->pidfd = -1;
+	while (t->procs[i] != p)
+		i++;
+	t->procs[i] = t->procs[--t->nr_procs];
+	free(p);
 }
 
 /*
- * The kernel has given the child its parent's region. That is right until the parent's changes;
- * the child gets its own copy of what the kernel holds for it now.
+ * The kernel has given the child its parent's region of the moment. Both share it, unless the
+ * parent has had another since.
  */
-static int forked(struct target *t, pid_t pid)
+static int forked(struct target *t, pid_t pid, pid_t parent_pid)
 {
-	struct target_process *p;
+	struct target_process *parent = target_find(t, parent_pid), *p;
+	struct target_proc value;
+	__u32 key = pid;
 	int err;
 
 	if (target_find(t, pid))
 		return 0;
 	err = new_process(t, pid, &p);
-	if (!err)
-		p->dirty = true;
-	return err;
+	if (err)
+		return err;
+	p->dirty = true;
+	if (parent && parent->region && !bpf_map_lookup_elem(t->maps.procs, &key, &value) &&
+	    value.first_mapping == parent->region->start &&
+	    value.nr_mappings == parent->region->nr_maps) {
+		p->region = parent->region;
+		p->region->users++;
+		p->dirty = false;
+	}
+	return 0;
 }
 
 bool target_knows(const struct target *t, pid_t pid)
 {
 	struct target_process *p = target_find(t, pid);
 
-	return p && p->nr_current;
+	return p && p->region && p->region->nr_maps;
 }
 
 int target_event(struct target *t, const struct event_header *e)
@@ -300,18 +338,16 @@ int target_event(struct target *t, const struct event_header *e)
 	struct target_process *p;
 
 	if (e->type == EVENT_FORK)
-		return forked(t, e->tgid);
+		return forked(t, e->tgid, (pid_t)e->arg);
 	p = target_find(t, e->tgid);
 	if (!p)
 		return 0;
 	switch (e->type) {
 	case EVENT_EXEC:
 		/* Nothing of before holds; the kernel's element is empty already. */
-		free(p->current);
-		p->current = NULL;
-		p->nr_current = 0;
+		leave_region(t, p);
 		p->dirty = true;
-		return free_region(t, p);
+		return 0;
 	case EVENT_EXIT:
 		target_exited(t, e->tgid);
 		return 0;
@@ -338,8 +374,7 @@ int target_update(struct target *t)
 	for (size_t i = 0; i < t->nr_procs; i++) {
 		struct target_process *p = t->procs[i];
 
-		if (p->gone ||
-		    !(p->dirty || (p->missed && now - p->refreshed_ns > MISS_INTERVAL_NS)))
+		if (!p->dirty && !(p->missed && now - p->refreshed_ns > MISS_INTERVAL_NS))
 			continue;
 		/* BPF_EXIST: the kernel may have dropped an exited process meanwhile. */
 		err = refresh(t, p, BPF_EXIST);

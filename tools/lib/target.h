@@ -22,16 +22,25 @@ struct target_maps {
 	size_t max_mappings, max_tables;
 };
 
+/*
+ * A run of elements of the `mappings` array, and what is in it. Processes that were forked share
+ * their parent's until the mappings of one of them change.
+ */
+struct target_region {
+	uint32_t start, size;
+	unsigned int users;
+	uint64_t freed_ns; /* when the last user left */
+	struct unwind_mapping *maps;
+	size_t nr_maps;
+};
+
 struct target_process {
 	pid_t pid;
-	bool gone;
-	bool dirty;			/* its mappings may have changed */
-	int pidfd;			/* readable once it has exited; -1 for children */
-	uint32_t region, region_size;	/* of the mappings array; size 0: none of its own */
-	struct unwind_mapping *current; /* what the kernel knows */
-	size_t nr_current;
-	uint64_t refreshed_ns; /* when the mappings were last read */
-	bool missed;	       /* an address was in no known mapping */
+	bool dirty;		      /* its mappings may have changed */
+	bool missed;		      /* an address was in no known mapping */
+	int pidfd;		      /* readable once it has exited; -1 for children */
+	struct target_region *region; /* what the kernel knows; NULL: nothing yet */
+	uint64_t refreshed_ns;	      /* when the mappings were last read */
 };
 
 struct target {
@@ -39,10 +48,9 @@ struct target {
 	struct objects objects;
 	struct target_process **procs;
 	size_t nr_procs, cap_procs;
-	size_t nr_alive;
 	struct unwind_mapping *mapped; /* the mappings array, in our memory */
 	uint32_t next_region;	       /* first element never used */
-	struct target_region *freed;   /* regions to use again, oldest first */
+	struct target_region **freed;  /* regions without users, to be used again, oldest first */
 	size_t nr_freed, cap_freed;
 	size_t nr_seen;	    /* processes ever watched */
 	size_t nr_unmapped; /* mappings that found no room: their frames end walks */

@@ -440,7 +440,7 @@ int write_text(const struct profile *p, const struct write_options *o, struct si
 	if (t.type && t.type >= p->nr_types)
 		return -EINVAL;
 	t.unit = p->nr_types ? profile_str(p, p->types[t.type].unit) : "count";
-	err = flame_tree_init(&t.tree, p, t.type);
+	err = flame_tree_init(&t.tree, p, t.type, 0);
 	if (err)
 		return err;
 	t.total = t.tree.nodes[FLAME_ROOT].total;
