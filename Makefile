@@ -62,7 +62,8 @@ $(foreach a,$(BPF_ARCHES),$(eval $(call bpf_rule,$(a))))
 $(B)/gen/%.skel.h: $(B)/bpf/$(ARCH)/%.bpf.o
 	$(call say,SKEL,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf | \
+		sed 's|^	return err;$$|& /* NOLINT: what obj holds is freed with it */|' > $@
 
 SKELS := $(BPF_TOOLS:%=$(B)/gen/%.skel.h)
 

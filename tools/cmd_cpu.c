@@ -7,15 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/capture_cpu.h"
 #include "lib/cli.h"
-#include "lib/launch.h"
+#include "lib/cli_capture.h"
 #include "lib/libbpf_log.h"
-#include "lib/loop.h"
 #include "lib/process.h"
 #include "lib/stack_profile.h"
 #include "lib/summary.h"
@@ -24,7 +22,6 @@
 #include "lib/write_text.h"
 #include "periscope.h"
 
-#define POLL_NS	   100000000ULL
 #define DEFAULT_HZ 99
 
 static const char usage_text[] =
@@ -203,143 +200,12 @@ static int parse(struct options *o, int argc, char **argv)
 	return err ? err : cli_target_resolve(&o->target);
 }
 
-/* ---------------------------------------------------------------- the capture ---- */
-
-struct run {
-	const struct options *o;
-	struct capture_cpu *capture;
-	struct launch launch;
-	struct loop loop;
-	struct timespec started; /* wall clock */
-	uint64_t started_ns, stopped_ns;
-	bool launched;
-};
-
-static int on_readable(void *arg)
-{
-	return capture_cpu_poll(arg);
-}
-
-static int start_command(struct run *r)
-{
-	char *const *command = r->o->target.command;
-	uint64_t deadline = now_ns() + 1000000000;
-	int err;
-
-	err = launch_init(&r->launch, command);
-	if (err)
-		return cli_fail("cannot fork: %s", strerror(-err));
-	r->launched = true;
-	err = capture_cpu_add(r->capture, r->launch.pid, true);
-	if (!err)
-		err = capture_cpu_start(r->capture);
-	if (err)
-		return cli_fail("%s", capture_cpu_error(r->capture));
-	err = launch_exec(&r->launch);
-	if (err)
-		return cli_fail("cannot run '%s': %s", command[0], strerror(-err));
-	/* It stands at its first instruction: learn its mappings before it goes on. */
-	while (!target_knows(capture_cpu_target(r->capture), r->launch.pid) &&
-	       now_ns() < deadline) {
-		err = capture_cpu_poll(r->capture);
-		if (err)
-			return cli_fail("%s", capture_cpu_error(r->capture));
-	}
-	err = launch_run(&r->launch);
-	return err ? cli_fail("cannot let '%s' run: %s", command[0], strerror(-err)) : 0;
-}
-
-/*
- * With --children, those that are there already. After the start, so that one forked meanwhile is
- * either found here or was taken in at its fork. One that exits in between is no error.
- */
-static int add_descendants(struct run *r)
-{
-	const struct cli_ids *pids = &r->o->target.pids;
-	int err = 0;
-	pid_t *list;
-	size_t n;
-
-	for (size_t i = 0; i < pids->nr && !err; i++) {
-		err = process_descendants(pids->items[i], &list, &n);
-		if (err)
-			return cli_fail("cannot read /proc: %s", strerror(-err));
-		for (size_t j = 0; j < n && !err; j++) {
-			err = capture_cpu_add(r->capture, list[j], false);
-			if (err == -ESRCH)
-				err = 0;
-		}
-		free(list);
-	}
-	return err ? cli_fail("%s", capture_cpu_error(r->capture)) : 0;
-}
-
-static int start(struct run *r)
-{
-	const struct cli_target *t = &r->o->target;
-	int err = 0;
-
-	clock_gettime(CLOCK_REALTIME, &r->started);
-	if (t->command) {
-		err = start_command(r);
-		r->started_ns = now_ns();
-		return err;
-	}
-	for (size_t i = 0; i < t->pids.nr && !err; i++)
-		err = capture_cpu_add(r->capture, t->pids.items[i], false);
-	if (!err)
-		err = capture_cpu_start(r->capture);
-	r->started_ns = now_ns();
-	if (err)
-		return cli_fail("%s", capture_cpu_error(r->capture));
-	return t->children ? add_descendants(r) : 0;
-}
-
-static void progress(struct run *r, bool end)
-{
-	struct capture_cpu_stats st;
-
-	if (!isatty(STDERR_FILENO))
-		return;
-	if (end) {
-		fputs("\r\033[K", stderr);
-		return;
-	}
-	capture_cpu_stats(r->capture, &st);
-	fprintf(stderr, "\r\033[K%.0f s, %" PRIu64 " samples; Ctrl-C ends",
-		(now_ns() - r->started_ns) / 1e9, st.samples);
-}
-
-static int collect(struct run *r)
-{
-	uint64_t end = r->o->duration_ns ? r->started_ns + r->o->duration_ns : UINT64_MAX, now;
-	uint64_t next_progress = r->started_ns + 1000000000;
-	int err = 0;
-
-	while (!r->loop.signal && capture_cpu_alive(r->capture) && (now = now_ns()) < end) {
-		err = loop_once(&r->loop, MIN(end, now + POLL_NS));
-		if (!err)
-			err = capture_cpu_poll(r->capture);
-		if (err)
-			return cli_fail("%s", capture_cpu_error(r->capture));
-		if (r->launched)
-			launch_reap(&r->launch, 0);
-		if (now_ns() >= next_progress) {
-			progress(r, false);
-			next_progress += 1000000000;
-		}
-	}
-	r->stopped_ns = now_ns();
-	progress(r, true);
-	err = capture_cpu_stop(r->capture);
-	if (r->launched)
-		launch_release(&r->launch);
-	return err ? cli_fail("%s", capture_cpu_error(r->capture)) : 0;
-}
-
 /* ---------------------------------------------------------------- the results ---- */
 
 struct result {
+	const struct options *o;
+	struct capture_cpu *capture;
+	struct cli_capture run;
 	struct capture_cpu_stats st;
 	struct profile *profile;
 	struct summary summary;
@@ -362,13 +228,13 @@ static uint64_t total(const struct capture_cpu_stats *st)
 	return n;
 }
 
-static void fill_summary(struct run *r, struct result *res)
+static void fill_summary(struct result *res)
 {
 	const struct capture_cpu_stats *st = &res->st;
 	struct summary *s = &res->summary;
 
 	summary_u64(s, "samples", st->samples);
-	if (!r->o->kernel_only)
+	if (!res->o->kernel_only)
 		summary_u64(s, "complete", st->by_end[UNWIND_COMPLETE]);
 	summary_u64(s, "lost", st->lost);
 	for (size_t i = UNWIND_COMPLETE + 1; i < UNWIND_NR_ENDS; i++)
@@ -380,10 +246,10 @@ static void fill_summary(struct run *r, struct result *res)
 		summary_u64(s, "lost-events", st->lost_events);
 	if (st->pauses)
 		summary_u64(s, "pauses", st->pauses);
-	summary_seconds(s, "seconds", r->stopped_ns - r->started_ns);
-	summary_text(s, "event", event_name(capture_cpu_event(r->capture)));
-	summary_u64(s, "hz", r->o->frequency);
-	summary_u64(s, "processes", capture_cpu_target(r->capture)->nr_seen);
+	summary_seconds(s, "seconds", res->run.ran_ns);
+	summary_text(s, "event", event_name(capture_cpu_event(res->capture)));
+	summary_u64(s, "hz", res->o->frequency);
+	summary_u64(s, "processes", capture_cpu_target(res->capture)->nr_seen);
 }
 
 static int add_comments(struct result *res)
@@ -404,15 +270,15 @@ static int add_comments(struct result *res)
 	return err;
 }
 
-static int build_profile(struct run *r, struct result *res)
+static int build_profile(struct result *res)
 {
-	int64_t period = 1000000000 / (int64_t)r->o->frequency;
+	int64_t period = 1000000000 / (int64_t)res->o->frequency;
 	struct stack_profile_options so = {
 		.weights = { 1, period },
-		.per_thread = r->o->per_thread,
-		.label_pid = capture_cpu_target(r->capture)->nr_seen > 1,
-		.kernel = !r->o->user_only,
-		.no_user = r->o->kernel_only,
+		.per_thread = res->o->per_thread,
+		.label_pid = capture_cpu_target(res->capture)->nr_seen > 1,
+		.kernel = !res->o->user_only,
+		.no_user = res->o->kernel_only,
 	};
 	struct profile *p = res->profile = profile_new();
 	uint32_t type;
@@ -428,10 +294,10 @@ static int build_profile(struct run *r, struct result *res)
 	p->default_type = type;
 	p->period_type = p->types[type];
 	p->period = period;
-	p->time_ns = r->started.tv_sec * INT64_C(1000000000) + r->started.tv_nsec;
-	p->duration_ns = r->stopped_ns - r->started_ns;
-	err = stack_profile_fill(p, capture_cpu_stacks(r->capture),
-				 &capture_cpu_target(r->capture)->objects, &so);
+	p->time_ns = res->run.started.tv_sec * INT64_C(1000000000) + res->run.started.tv_nsec;
+	p->duration_ns = res->run.ran_ns;
+	err = stack_profile_fill(p, capture_cpu_stacks(res->capture),
+				 &capture_cpu_target(res->capture)->objects, &so);
 	return err ? err : add_comments(res);
 }
 
@@ -472,9 +338,9 @@ static size_t count_threads(const struct stacks *s)
 	return n;
 }
 
-static int write_results(struct run *r, struct result *res)
+static int write_results(struct result *res)
 {
-	const struct options *o = r->o;
+	const struct options *o = res->o;
 	char samples[64], complete[64], rate[64], seconds[64], threads[64], lost[32];
 	struct write_field fields[] = {
 		{ "command", res->command }, { "pid", res->pids },     { "host", res->host },
@@ -485,10 +351,10 @@ static int write_results(struct run *r, struct result *res)
 	int status;
 
 	snprintf(threads, sizeof(threads), "%zu seen running",
-		 count_threads(capture_cpu_stacks(r->capture)));
-	snprintf(seconds, sizeof(seconds), "%.2fs", (r->stopped_ns - r->started_ns) / 1e9);
+		 count_threads(capture_cpu_stacks(res->capture)));
+	snprintf(seconds, sizeof(seconds), "%.2fs", (res->run.ran_ns) / 1e9);
 	snprintf(rate, sizeof(rate), "%" PRIu64 " Hz %s", o->frequency,
-		 event_name(capture_cpu_event(r->capture)));
+		 event_name(capture_cpu_event(res->capture)));
 	snprintf(samples, sizeof(samples), "%" PRIu64, res->st.samples);
 	snprintf(complete, sizeof(complete), "%" PRIu64 " (%.2f%%)",
 		 res->st.by_end[UNWIND_COMPLETE],
@@ -506,9 +372,9 @@ static int write_results(struct run *r, struct result *res)
 	return cli_stdout(o->folded ? write_folded : write_text, res->profile, &w) | status;
 }
 
-static void report_failures(struct run *r)
+static void report_failures(const struct result *res)
 {
-	const struct target *t = capture_cpu_target(r->capture);
+	const struct target *t = capture_cpu_target(res->capture);
 	struct rusage ru;
 
 	getrusage(RUSAGE_SELF, &ru);
@@ -527,25 +393,25 @@ static void report_failures(struct run *r)
 				"%u rows, %zu that cannot be expressed, %zu damaged entries\n",
 				obj->nr_rows, obj->nr_unsupported, obj->nr_bad);
 	}
-	stack_failures_print(capture_cpu_stacks(r->capture), &t->objects, stderr);
+	stack_failures_print(capture_cpu_stacks(res->capture), &t->objects, stderr);
 }
 
-static int finish(struct run *r, struct result *res)
+static int finish(struct result *res)
 {
 	int status, err;
 
-	capture_cpu_stats(r->capture, &res->st);
-	fill_summary(r, res);
-	err = build_profile(r, res);
+	capture_cpu_stats(res->capture, &res->st);
+	fill_summary(res);
+	err = build_profile(res);
 	if (err)
 		return cli_fail("cannot build the profile: %s", strerror(-err));
-	status = write_results(r, res);
-	if (r->o->verbose)
-		report_failures(r);
-	if (!capture_cpu_alive(r->capture) && !r->launched)
+	status = write_results(res);
+	if (res->o->verbose)
+		report_failures(res);
+	if (res->run.target_exited && !res->o->target.command)
 		fprintf(stderr, "the target has exited; this is what was seen of it\n");
-	if (!status && r->o->stats)
-		status = summary_write_json(&res->summary, r->o->stats);
+	if (!status && res->o->stats)
+		status = summary_write_json(&res->summary, res->o->stats);
 	summary_print(&res->summary, stderr);
 	return status;
 }
@@ -561,32 +427,25 @@ static int run(const struct options *o)
 		.tids = o->target.tids.items,
 		.nr_tids = o->target.tids.nr,
 	};
-	struct run r = { .o = o };
-	struct result res = { 0 };
-	int status, err;
+	struct result res = { .o = o };
+	int status;
 
-	err = loop_init(&r.loop);
-	if (err)
-		return cli_fail("cannot wait for signals: %s", strerror(-err));
-	r.capture = capture_cpu_new(&co);
-	if (!r.capture)
-		status = cli_fail("%s", capture_cpu_error(NULL));
-	else if (loop_add(&r.loop, capture_cpu_fd(r.capture), on_readable, r.capture) ||
-		 describe_target(o, &res))
-		status = cli_fail("out of memory");
-	else
-		status = start(&r);
+	res.capture = capture_cpu_new(&co);
+	if (!res.capture)
+		return cli_fail("%s", capture_cpu_ops.error(NULL));
+	res.run = (struct cli_capture){
+		.ops = &capture_cpu_ops,
+		.capture = res.capture,
+		.target = &o->target,
+		.duration_ns = o->duration_ns,
+	};
+	status = describe_target(o, &res) ? cli_fail("out of memory") : cli_capture_run(&res.run);
 	if (!status)
-		status = collect(&r);
-	if (!status)
-		status = finish(&r, &res);
-	if (r.launched)
-		launch_release(&r.launch);
+		status = finish(&res);
 	profile_free(res.profile);
 	summary_release(&res.summary);
 	free(res.command);
-	capture_cpu_free(r.capture);
-	loop_release(&r.loop);
+	capture_cpu_free(res.capture);
 	return status;
 }
 

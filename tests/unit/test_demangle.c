@@ -81,6 +81,7 @@ static void test_rust_v0(void **state)
 		"_RNvCs1234_7mycrate3foo",
 		"_RNvNtCs1234_7mycrate3foo3barCs5678_5other",
 		"_RNCNCNgCs6DXkGYLi8lr_2cc5spawn00B5_",
+		/* NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one name on two lines */
 		"_RNCINkXs25_NgCsbmNqQUJIY6D_4core5sliceINyB9_4IterhENuNgNoBb_4iter8iterator8Iterator9rposi"
 		"tionNCNgNpB9_6memchr7memrchrs_0E0Bb_",
 		"_RINbNbCskIICzLVDPPb_5alloc5alloc8box_freeDINbNiB4_5boxed5FnBoxuEp6OutputuEL_ECs1iopQbuBiw2_3"

@@ -43,7 +43,8 @@ static void *read_whole(const char *path, size_t *size)
 /* Rows of a table in order, inside the text; marks and rules that exist. */
 static void check_table(const struct unwind_table *t)
 {
-	const struct unwind_row *rows = (const struct unwind_row *)(t->words + UNWIND_INDEX_WORDS(t->nr_blocks));
+	const struct unwind_row *rows =
+		(const struct unwind_row *)(t->words + UNWIND_INDEX_WORDS(t->nr_blocks));
 
 	for (uint32_t i = 0; i < t->nr_rows; i++) {
 		if (i)

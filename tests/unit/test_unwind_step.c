@@ -343,7 +343,7 @@ __attribute__((noinline, no_sanitize("address", "undefined"))) static void stepp
 	int numbers[] = { 9, 4, 1, 3, 8, 2 };
 
 	__asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "cc", "memory");
-	snprintf(buf, sizeof(buf), "%s %d %f %p", "text", 42, 3.25, (void *)buf);
+	snprintf(buf, sizeof(buf), "%s %d %f %p", "text", 42, 3.25, (void *)numbers);
 	qsort(numbers, 6, sizeof(int), by_value);
 	free(strdup(buf));
 	__asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "cc", "memory");

@@ -61,8 +61,10 @@ static int fail(struct capture_cpu *c, int err, const char *fmt, ...)
 	return err;
 }
 
-const char *capture_cpu_error(const struct capture_cpu *c)
+static const char *cpu_error(const void *capture)
 {
+	const struct capture_cpu *c = capture;
+
 	return c ? c->error : new_error;
 }
 
@@ -256,8 +258,9 @@ void capture_cpu_free(struct capture_cpu *c)
 	free(c);
 }
 
-int capture_cpu_add(struct capture_cpu *c, pid_t pid, bool before_exec)
+static int cpu_add(void *capture, pid_t pid, bool before_exec)
 {
+	struct capture_cpu *c = capture;
 	int err = before_exec ? target_add_before_exec(&c->target, pid)
 			      : target_add(&c->target, pid);
 
@@ -339,8 +342,9 @@ static int attach_cpu(struct capture_cpu *c, int cpu)
 	return fail(c, err, "cannot attach to CPU %d: %s", cpu, strerror(-err));
 }
 
-int capture_cpu_start(struct capture_cpu *c)
+static int cpu_start(void *capture)
 {
+	struct capture_cpu *c = capture;
 	int err = 0, n = libbpf_num_possible_cpus();
 
 	if (n <= 0)
@@ -411,8 +415,10 @@ static int collect_counts(struct capture_cpu *c)
 	return err == -ENOENT ? 0 : err;
 }
 
-int capture_cpu_fd(const struct capture_cpu *c)
+static int cpu_fd(const void *capture)
 {
+	const struct capture_cpu *c = capture;
+
 	return c->epoll_fd;
 }
 
@@ -429,8 +435,9 @@ static void reap(struct capture_cpu *c)
 	}
 }
 
-int capture_cpu_poll(struct capture_cpu *c)
+static int cpu_poll(void *capture)
 {
+	struct capture_cpu *c = capture;
 	int err;
 
 	perf_buffer__consume(c->mmaps);
@@ -449,13 +456,23 @@ int capture_cpu_poll(struct capture_cpu *c)
 	return err ? fail(c, err, "cannot collect: %s", strerror(-err)) : 0;
 }
 
-size_t capture_cpu_alive(const struct capture_cpu *c)
+static size_t cpu_alive(const void *capture)
 {
+	const struct capture_cpu *c = capture;
+
 	return c->target.nr_procs;
 }
 
-int capture_cpu_stop(struct capture_cpu *c)
+static bool cpu_knows(const void *capture, pid_t pid)
 {
+	const struct capture_cpu *c = capture;
+
+	return target_knows(&c->target, pid);
+}
+
+static int cpu_stop(void *capture)
+{
+	struct capture_cpu *c = capture;
 	int err;
 
 	if (!c->running)
@@ -515,3 +532,21 @@ enum cpu_event capture_cpu_event(const struct capture_cpu *c)
 {
 	return c->event;
 }
+
+static uint64_t cpu_count(void *capture)
+{
+	return read_stat(capture, STAT_SAMPLES);
+}
+
+const struct capture_ops capture_cpu_ops = {
+	.add = cpu_add,
+	.start = cpu_start,
+	.poll = cpu_poll,
+	.stop = cpu_stop,
+	.fd = cpu_fd,
+	.alive = cpu_alive,
+	.knows = cpu_knows,
+	.count = cpu_count,
+	.error = cpu_error,
+	.unit = "samples",
+};

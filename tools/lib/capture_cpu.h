@@ -6,8 +6,8 @@
  * The CPU capture: at a frequency, what the target's running threads are doing. Loads and attaches
  * the BPF side, keeps the target's picture true, collects stacks and counts.
  *
- * Life: new, add targets, start, poll until done, stop, use the results, free. Nothing stays in
- * the kernel after free, or after the process is killed: all is bound to descriptors.
+ * Driven through capture_cpu_ops. Nothing stays in the kernel after free, or after the process is
+ * killed: all is bound to descriptors.
  */
 
 #include <stdbool.h>
@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "capture.h"
 #include "stacks.h"
 #include "target.h"
 
@@ -46,30 +47,12 @@ struct capture_cpu_stats {
 struct capture_cpu;
 
 /*
- * Load the BPF side. Returns NULL; capture_cpu_error(NULL) then says why, in a sentence without a
- * full stop, valid until the next call.
+ * Load the BPF side. Returns NULL and errno; capture_cpu_ops.error(NULL) then says why.
  */
 struct capture_cpu *capture_cpu_new(const struct capture_cpu_options *o);
 void capture_cpu_free(struct capture_cpu *c);
 
-/* Why the last call on c failed. */
-const char *capture_cpu_error(const struct capture_cpu *c);
-
-/* Add a process; before_exec: from its next exec on. Before or after the start. */
-int capture_cpu_add(struct capture_cpu *c, pid_t pid, bool before_exec);
-
-/* Start sampling. */
-int capture_cpu_start(struct capture_cpu *c);
-
-/* A descriptor that is readable when there is something to poll. Poll also every 100 ms. */
-int capture_cpu_fd(const struct capture_cpu *c);
-int capture_cpu_poll(struct capture_cpu *c);
-
-/* Processes of the target that are alive; 0: nothing more will come. */
-size_t capture_cpu_alive(const struct capture_cpu *c);
-
-/* Stop sampling and collect the rest. */
-int capture_cpu_stop(struct capture_cpu *c);
+extern const struct capture_ops capture_cpu_ops;
 
 /* What is seen so far; complete after stop. Valid until free. */
 void capture_cpu_stats(struct capture_cpu *c, struct capture_cpu_stats *ret);

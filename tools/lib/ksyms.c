@@ -156,6 +156,8 @@ static void finish(struct ksyms *k)
 	struct ksym *smaller;
 	size_t n = 0;
 
+	if (!k->n)
+		return;
 	qsort_r(k->items, k->n, sizeof(*k->items), compare_ksyms, k->strings);
 	for (size_t i = 0; i < k->n; i++) {
 		if (n && k->items[n - 1].addr == k->items[i].addr)

@@ -199,9 +199,7 @@ struct perf_map *perf_map_read(int root_fd, int pid)
 	if (!m)
 		return NULL;
 	m->text = read_map(root_fd, pid);
-	err = m->text ? 0 : -errno;
-	if (!err)
-		err = read_lines(m, &e);
+	err = m->text ? read_lines(m, &e) : -errno;
 	if (!err)
 		err = flatten(m, &e);
 	free(e.items);

@@ -50,7 +50,7 @@ struct sym_dwarf {
 	struct sym_unit *units;
 	size_t nr_units;
 	struct sym_ranges ranges; /* of the units */
-	unsigned int strikes;	  /* walks that went beyond their budget; a few, and it is given up */
+	unsigned int strikes; /* walks that went beyond their budget; a few, and it is given up */
 };
 
 /* Strings belong to libdw and live until sym_dwarf_release. */

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_CLI_CAPTURE_H
+#define PERISCOPE_CLI_CAPTURE_H
+
+/*
+ * How a command lives through a capture, whichever engine makes it: add the targets (or start the
+ * command), start, poll until the duration is over, a signal comes or the target has exited, stop.
+ * Errors go to stderr, progress too when it is a terminal.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "capture.h"
+#include "cli.h"
+
+struct cli_capture {
+	/* In. */
+	const struct capture_ops *ops;
+	void *capture;
+	const struct cli_target *target;
+	uint64_t duration_ns; /* 0: no limit */
+	/* Out. */
+	struct timespec started; /* wall clock */
+	uint64_t ran_ns;
+	bool target_exited; /* before the time was over */
+};
+
+/*
+ * Returns 0 or an exit status after the message. A command that was started does not outlive the
+ * call.
+ */
+int cli_capture_run(struct cli_capture *c);
+
+#endif
