@@ -72,12 +72,26 @@ SKELS := $(BPF_TOOLS:%=$(B)/gen/%.skel.h)
 LIB_SRCS  := $(wildcard tools/lib/*.c)
 LIB_OBJS  := $(LIB_SRCS:tools/%.c=$(B)/tools/%.o) $(B)/gen/profile.pb-c.o
 MAIN_OBJS := $(patsubst tools/%.c,$(B)/tools/%.o,$(wildcard tools/*.c))
-GEN_HDRS  := $(SKELS) $(B)/gen/profile.pb-c.h
+GEN_HDRS  := $(SKELS) $(B)/gen/profile.pb-c.h $(B)/gen/web_flame.h
 
 $(B)/gen/profile.pb-c.c $(B)/gen/profile.pb-c.h &: tools/lib/profile.proto
 	$(call say,PROTOC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)protoc-c --proto_path=tools/lib --c_out=$(B)/gen profile.proto
+
+# What the flame graph's file carries, without comments and indentation. In XML, `]]>` would end it.
+FLAME_JS  := $(addprefix tools/web/flame_,model.js view.js ui.js controls.js)
+FLAME_CSS := tools/web/flame.css
+as_bytes   = sed 's/^[ 	]*//; /^\/\//d; /^$$/d' | od -An -v -tu1 | sed 's/ *\([0-9]\{1,\}\)/\1,/g'
+
+$(B)/gen/web_flame.h: $(FLAME_JS) $(FLAME_CSS)
+	$(call say,WEB,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)! grep -n ']]>' $^
+	$(Q){ echo 'static const char web_flame_js[] = {'; \
+	{ echo '(function () { "use strict";'; cat $(FLAME_JS); echo '})();'; } | $(as_bytes); \
+	echo '};'; echo 'static const char web_flame_css[] = {'; cat $(FLAME_CSS) | $(as_bytes); \
+	echo '};'; } > $@
 
 $(B)/tools/%.o: tools/%.c | $(GEN_HDRS)
 	$(call say,CC,$@)
@@ -96,14 +110,17 @@ $(B)/periscope: $(MAIN_OBJS) $(LIB_OBJS)
 
 SERVER_OBJS := $(patsubst server/%.c,$(B)/server/%.o,$(wildcard server/*.c))
 
+$(B)/server/pictures.o: $(wildcard server/data/imgs/*.png)
+
 $(B)/server/%.o: server/%.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(OPT) $(SERVER_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# -rdynamic: functions keep their names in a stripped binary.
 $(B)/coworkingd: $(SERVER_OBJS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(OPT) $(CFLAGS) $^ $(SERVER_LIBS) $(LDFLAGS) -o $@
+	$(Q)$(CC) $(OPT) $(CFLAGS) -rdynamic $^ $(SERVER_LIBS) $(LDFLAGS) -o $@
 
 # ---------------------------------------------------------------- tests ----
 

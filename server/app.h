@@ -10,6 +10,7 @@
 #include "db.h"
 #include "db_writer.h"
 #include "jwt.h"
+#include "limiter.h"
 #include "password.h"
 
 struct app {
@@ -18,6 +19,8 @@ struct app {
 	struct db writer_db; /* the writer thread's, once it runs */
 	struct db_writer writer;
 	struct password_hasher hasher;
+	struct limiter limiter;		 /* of failed logins */
+	struct ssl_ctx_st *tls;		 /* tls_new()'s; NULL for plain HTTP */
 	struct st_h2o_globalconf_t *h2o; /* http_conf_new()'s */
 };
 

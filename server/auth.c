@@ -13,6 +13,7 @@
 
 #include "app.h"
 #include "models.h"
+#include "probes.h"
 
 /* Writes a new secret in a way that no crash leaves half of it, and no race two of them. */
 static int create_secret(const char *path)
@@ -95,7 +96,8 @@ int auth_load_secret(const char *path, struct jwt_secret *secret, char *why, siz
 	return err;
 }
 
-int auth_request(struct request *r)
+/* The token in an Authorization header, without its scheme. -ENOKEY, -EACCES for two headers. */
+static int find_token(const struct request *r, const char **ret, size_t *ret_len)
 {
 	static const char scheme[] = "Bearer ";
 	const char *value;
@@ -114,9 +116,25 @@ int auth_request(struct request *r)
 		value++;
 		len--;
 	}
-	err = jwt_verify(&r->app->secret, value, len, time(NULL), r->user_id);
-	if (err != 0)
-		return err;
-	err = model_user_exists(r->db, r->user_id);
-	return err == -ENOENT ? -EACCES : err;
+	*ret = value;
+	*ret_len = len;
+	return 0;
+}
+
+int auth_request(struct request *r)
+{
+	const char *token = "";
+	size_t len = 0;
+	int err;
+
+	err = find_token(r, &token, &len);
+	PROBE(auth__start, r->id, len);
+	if (err == 0)
+		err = jwt_verify(&r->app->secret, token, len, time(NULL), r->user_id);
+	if (err == 0)
+		err = model_user_exists(r->db, r->user_id);
+	if (err == -ENOENT)
+		err = -EACCES;
+	PROBE(auth__done, r->id, err, err == 0 ? r->user_id : "");
+	return err;
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The command line of coworkingd. Every value is checked completely here: what leaves this file
- * can be used as it is.
- */
 #include "config.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +20,7 @@ static const char usage_text[] =
 	"\n"
 	"Serves the coworking API over HTTP/1.1 from one SQLite file.\n"
 	"\n"
+	"  --config PATH        settings as a JSON object, see below\n"
 	"  --listen ADDR:PORT   address to listen on, port 0 for any free one (127.0.0.1:8080)\n"
 	"  --db PATH            database, created and filled with demo data if missing\n"
 	"                       (coworking.db)\n"
@@ -29,25 +28,41 @@ static const char usage_text[] =
 	"                       (the database's path and .secret)\n"
 	"  --threads N          event loops (one for each CPU)\n"
 	"  --connections N      connections open at once (1024)\n"
+	"  --allowed-origins LIST\n"
+	"                       web origins that may call the API, with commas; * for any (none)\n"
+	"  --tls-certificate PATH, --tls-key PATH\n"
+	"                       serve HTTPS instead of HTTP, with these PEM files\n"
 	"  --help, --version\n"
+	"\n"
+	"Each setting may also stand in the configuration file, under its name with underscores\n"
+	"(\"secret_file\"), and in the environment as COWORKING_ and its name in capitals\n"
+	"(COWORKING_SECRET_FILE). The command line overrides the environment, and that the file.\n"
 	"\n"
 	"SIGTERM and SIGINT finish the requests under way and stop the server.\n"
 	"\n"
 	"EXAMPLES\n"
 	"  coworkingd --db /tmp/demo.db\n"
-	"  coworkingd --listen 127.0.0.1:0 --threads 1\n";
+	"  coworkingd --listen 127.0.0.1:0 --threads 1\n"
+	"  COWORKING_ALLOWED_ORIGINS=https://app.example.org coworkingd --config coworkingd.json\n";
 
-__attribute__((format(printf, 1, 2))) static enum config_result usage_error(const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static enum config_result complain(enum config_result result,
+									 const char *fmt, ...)
 {
+	char line[2 * PATH_MAX];
 	va_list args;
 
-	fputs("coworkingd: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	vsnprintf(line, sizeof(line), fmt, args);
 	va_end(args);
-	fputs(" (see --help)\n", stderr);
-	return CONFIG_USAGE_ERROR;
+	/* one line, whatever stands in the value that is complained about */
+	for (char *p = line; *p != '\0'; p++)
+		*p = (unsigned char)*p < ' ' ? '?' : *p;
+	fprintf(stderr, "coworkingd: %s%s\n", line,
+		result == CONFIG_USAGE_ERROR ? " (see --help)" : "");
+	return result;
 }
+
+/* ---- values: each takes a text and stores it checked, or returns -EINVAL ------------------- */
 
 static int parse_number(const char *text, unsigned int min, unsigned int max, unsigned int *ret)
 {
@@ -73,7 +88,7 @@ static int parse_path(const char *text, char *ret, size_t size)
 	return 0;
 }
 
-static int parse_listen(struct config *config, const char *text)
+static int set_listen(struct config *config, const char *text)
 {
 	const char *colon = strrchr(text, ':');
 	const char *host = text;
@@ -97,6 +112,99 @@ static int parse_listen(struct config *config, const char *text)
 	return 0;
 }
 
+static int set_db(struct config *config, const char *text)
+{
+	return parse_path(text, config->db_path, sizeof(config->db_path));
+}
+
+static int set_secret_file(struct config *config, const char *text)
+{
+	return parse_path(text, config->secret_path, sizeof(config->secret_path));
+}
+
+static int set_threads(struct config *config, const char *text)
+{
+	return parse_number(text, 1, CONFIG_THREADS_MAX, &config->threads);
+}
+
+static int set_connections(struct config *config, const char *text)
+{
+	return parse_number(text, 1, CONFIG_CONNECTIONS_MAX, &config->connections);
+}
+
+/*
+ * scheme://host[:port], as browsers write it in the Origin header (RFC 6454 section 6.2): printable
+ * ASCII without a path. Anything else would never match, or break out of the header it is sent in.
+ */
+static bool origin_valid(const char *text)
+{
+	const char *host = strstr(text, "://");
+
+	if (strcmp(text, "*") == 0)
+		return true;
+	if (host == NULL || host == text || host[3] == '\0' || strchr(host + 3, '/') != NULL)
+		return false;
+	for (const char *p = text; *p != '\0'; p++) {
+		if (*p <= ' ' || *p > '~')
+			return false;
+	}
+	return true;
+}
+
+/* Origins with commas between them; an empty text is no origin. */
+static int set_allowed_origins(struct config *config, const char *text)
+{
+	unsigned int count = 0;
+
+	while (*text != '\0') {
+		size_t len = strcspn(text, ",");
+		char *origin;
+
+		if (count == CONFIG_ORIGINS_MAX || len >= CONFIG_ORIGIN_SIZE)
+			return -EINVAL;
+		origin = config->origins[count];
+		memcpy(origin, text, len);
+		origin[len] = '\0';
+		if (!origin_valid(origin))
+			return -EINVAL;
+		count++;
+		text += len;
+		if (*text == ',' && *++text == '\0')
+			return -EINVAL;
+	}
+	config->origin_count = count;
+	return 0;
+}
+
+static int set_tls_certificate(struct config *config, const char *text)
+{
+	return parse_path(text, config->tls_certificate, sizeof(config->tls_certificate));
+}
+
+static int set_tls_key(struct config *config, const char *text)
+{
+	return parse_path(text, config->tls_key, sizeof(config->tls_key));
+}
+
+/* ---- sources ------------------------------------------------------------------------------- */
+
+/* One row a setting: the name has dashes on the command line, as here, and underscores elsewhere */
+static const struct setting {
+	const char *name;
+	int (*set)(struct config *config, const char *text);
+} settings[] = {
+	{ "listen", set_listen },
+	{ "db", set_db },
+	{ "secret-file", set_secret_file },
+	{ "threads", set_threads },
+	{ "connections", set_connections },
+	{ "allowed-origins", set_allowed_origins },
+	{ "tls-certificate", set_tls_certificate },
+	{ "tls-key", set_tls_key },
+};
+
+#define NAME_SIZE 32 /* of a setting, with its prefix in the environment */
+
 static unsigned int usable_cpus(void)
 {
 	cpu_set_t set;
@@ -117,55 +225,132 @@ static void set_defaults(struct config *config)
 	config->connections = 1024;
 }
 
-static enum config_result finish(struct config *config)
+static const struct setting *find_in_file(const char *key)
 {
-	size_t len;
+	char name[NAME_SIZE];
 
-	if (config->connections < config->threads)
-		return usage_error("--connections %u is less than one for each of %u threads",
-				   config->connections, config->threads);
-	if (config->secret_path[0] == '\0') {
-		len = strlen(config->db_path);
-		if (len + sizeof(".secret") > sizeof(config->secret_path))
-			return usage_error("--db: the path is too long");
-		memcpy(config->secret_path, config->db_path, len);
-		strcpy(config->secret_path + len, ".secret");
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(name, sizeof(name), "%s", settings[i].name);
+		for (char *p = name; *p != '\0'; p++)
+			*p = *p == '-' ? '_' : *p;
+		if (strcmp(name, key) == 0)
+			return &settings[i];
+	}
+	return NULL;
+}
+
+/* A JSON value as the text that the command line would have: a list has commas. */
+static int text_of(const json_t *value, char *ret, size_t size)
+{
+	size_t used = 0;
+	json_t *element;
+	size_t i;
+
+	ret[0] = '\0';
+	if (json_is_integer(value))
+		return snprintf(ret, size, "%lld", (long long)json_integer_value(value)) > 0
+			       ? 0
+			       : -EINVAL;
+	if (json_is_string(value)) {
+		used = json_string_length(value);
+		if (used >= size)
+			return -EINVAL;
+		strcpy(ret, json_string_value(value));
+		return 0;
+	}
+	if (!json_is_array(value))
+		return -EINVAL;
+	json_array_foreach(value, i, element)
+	{
+		if (!json_is_string(element) || json_string_length(element) == 0 ||
+		    used + json_string_length(element) + 2 > size)
+			return -EINVAL;
+		used += (size_t)snprintf(ret + used, size - used, "%s%s", i > 0 ? "," : "",
+					 json_string_value(element));
+	}
+	return 0;
+}
+
+static enum config_result read_file(struct config *config, const char *path)
+{
+	enum config_result result = CONFIG_RUN;
+	const struct setting *setting;
+	const char *key;
+	char text[PATH_MAX];
+	json_error_t error;
+	json_t *file, *value;
+
+	file = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+	if (file == NULL && error.line > 0)
+		return complain(CONFIG_ERROR, "configuration %s, line %d: %s", path, error.line,
+				error.text);
+	if (file == NULL)
+		return complain(CONFIG_ERROR, "configuration %s", error.text);
+	if (!json_is_object(file))
+		result = complain(CONFIG_ERROR, "configuration %s: it is no JSON object", path);
+	json_object_foreach(file, key, value)
+	{
+		if (result != CONFIG_RUN)
+			break;
+		setting = find_in_file(key);
+		if (setting == NULL)
+			result = complain(CONFIG_ERROR, "configuration %s: unknown setting \"%s\"",
+					  path, key);
+		else if (text_of(value, text, sizeof(text)) != 0 || setting->set(config, text) != 0)
+			result = complain(CONFIG_ERROR, "configuration %s: bad value of \"%s\"",
+					  path, key);
+	}
+	json_decref(file);
+	return result;
+}
+
+static enum config_result read_environment(struct config *config)
+{
+	char name[NAME_SIZE];
+	const char *value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		snprintf(name, sizeof(name), "COWORKING_%s", settings[i].name);
+		for (char *p = name; *p != '\0'; p++) {
+			if (*p >= 'a' && *p <= 'z')
+				*p = (char)(*p - 'a' + 'A');
+			else if (*p == '-')
+				*p = '_';
+		}
+		value = getenv(name);
+		if (value != NULL && settings[i].set(config, value) != 0)
+			return complain(CONFIG_ERROR, "%s: bad value \"%s\"", name, value);
 	}
 	return CONFIG_RUN;
 }
 
-enum config_result config_parse(struct config *config, int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "listen", required_argument, NULL, 'l' },
-		{ "db", required_argument, NULL, 'd' },
-		{ "secret-file", required_argument, NULL, 's' },
-		{ "threads", required_argument, NULL, 't' },
-		{ "connections", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int opt, index, err = 0;
+/* What getopt_long() returns for --config; settings are their index plus 1. */
+#define OPT_CONFIG 'c'
+#define OPT_FIRST  1000
 
-	set_defaults(config);
+/*
+ * Goes through the command line. Twice: for --config alone, before the file is read, and for the
+ * settings, after it. The first time reports what is wrong with the options themselves.
+ */
+static enum config_result read_options(struct config *config, int argc, char **argv, bool first,
+				       const char **ret_file)
+{
+	struct option options[ARRAY_SIZE(settings) + 4] = { 0 };
+	size_t n = ARRAY_SIZE(settings);
+	int opt;
+
+	for (size_t i = 0; i < n; i++)
+		options[i] = (struct option){ settings[i].name, required_argument, NULL,
+					      OPT_FIRST + (int)i };
+	options[n] = (struct option){ "config", required_argument, NULL, OPT_CONFIG };
+	options[n + 1] = (struct option){ "help", no_argument, NULL, 'h' };
+	options[n + 2] = (struct option){ "version", no_argument, NULL, 'V' };
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":hV", options, &index)) != -1) {
+	optind = 0; /* starts anew, which 1 does not in glibc */
+	while ((opt = getopt_long(argc, argv, ":hV", options, NULL)) != -1) {
 		switch (opt) {
-		case 'l':
-			err = parse_listen(config, optarg);
-			break;
-		case 'd':
-			err = parse_path(optarg, config->db_path, sizeof(config->db_path));
-			break;
-		case 's':
-			err = parse_path(optarg, config->secret_path, sizeof(config->secret_path));
-			break;
-		case 't':
-			err = parse_number(optarg, 1, CONFIG_THREADS_MAX, &config->threads);
-			break;
-		case 'c':
-			err = parse_number(optarg, 1, CONFIG_CONNECTIONS_MAX, &config->connections);
+		case OPT_CONFIG:
+			*ret_file = optarg;
 			break;
 		case 'h':
 			fputs(usage_text, stdout);
@@ -174,14 +359,54 @@ enum config_result config_parse(struct config *config, int argc, char **argv)
 			puts("coworkingd " VERSION);
 			return CONFIG_EXIT;
 		case ':':
-			return usage_error("%s needs a value", argv[optind - 1]);
+			return complain(CONFIG_USAGE_ERROR, "%s needs a value", argv[optind - 1]);
+		case '?':
+			return complain(CONFIG_USAGE_ERROR, "unknown option %s", argv[optind - 1]);
 		default:
-			return usage_error("unknown option %s", argv[optind - 1]);
+			if (!first && settings[opt - OPT_FIRST].set(config, optarg) != 0)
+				return complain(CONFIG_USAGE_ERROR, "--%s: bad value \"%s\"",
+						settings[opt - OPT_FIRST].name, optarg);
 		}
-		if (err != 0)
-			return usage_error("--%s: bad value \"%s\"", options[index].name, optarg);
 	}
 	if (optind < argc)
-		return usage_error("unexpected argument \"%s\"", argv[optind]);
-	return finish(config);
+		return complain(CONFIG_USAGE_ERROR, "unexpected argument \"%s\"", argv[optind]);
+	return CONFIG_RUN;
+}
+
+/* What only shows when all is read. */
+static enum config_result finish(struct config *config)
+{
+	size_t len;
+
+	if (config->connections < config->threads)
+		return complain(CONFIG_USAGE_ERROR,
+				"--connections %u is less than one for each of %u threads",
+				config->connections, config->threads);
+	if ((config->tls_certificate[0] == '\0') != (config->tls_key[0] == '\0'))
+		return complain(CONFIG_USAGE_ERROR,
+				"--tls-certificate and --tls-key need each other");
+	if (config->secret_path[0] == '\0') {
+		len = strlen(config->db_path);
+		if (len + sizeof(".secret") > sizeof(config->secret_path))
+			return complain(CONFIG_USAGE_ERROR, "--db: the path is too long");
+		memcpy(config->secret_path, config->db_path, len);
+		strcpy(config->secret_path + len, ".secret");
+	}
+	return CONFIG_RUN;
+}
+
+enum config_result config_parse(struct config *config, int argc, char **argv)
+{
+	const char *file = getenv("COWORKING_CONFIG");
+	enum config_result result;
+
+	set_defaults(config);
+	result = read_options(config, argc, argv, true, &file);
+	if (result == CONFIG_RUN && file != NULL)
+		result = read_file(config, file);
+	if (result == CONFIG_RUN)
+		result = read_environment(config);
+	if (result == CONFIG_RUN)
+		result = read_options(config, argc, argv, false, &file);
+	return result == CONFIG_RUN ? finish(config) : result;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "probes.h"
+
 /* "CoWk": marks the file as ours, so that no other program's database is ever written to */
 #define APPLICATION_ID 0x436f576b
 #define SCHEMA_VERSION 1
@@ -12,6 +14,9 @@
 /* How long the writer waits for another process, in ms. A reader is in an event loop: hardly. */
 #define BUSY_WRITER 2000
 #define BUSY_READER 50
+
+/* Pages in the WAL before the writer moves them into the database; SQLite's own default. */
+#define CHECKPOINT_FRAMES 1000
 
 /*
  * Bookings keep their rowid: it is the order in which they were made, and the index on user_id
@@ -69,8 +74,11 @@ static const char *const statements[STMT_COUNT] = {
 			" WHERE r.id = ?1 ORDER BY p.position",
 	[STMT_CREDENTIALS] = "SELECT id, password_hash FROM users WHERE username = ?1",
 	[STMT_USER] = "SELECT 1 FROM users WHERE id = ?1",
+	[STMT_TAKEN] = "SELECT 1 FROM users WHERE email = ?1 OR username = ?2",
 	[STMT_BOOKINGS] = "SELECT id, room_id, booked_on, created_at FROM bookings"
 			  " WHERE user_id = ?1 ORDER BY rowid LIMIT ?2 OFFSET ?3",
+	[STMT_BOOKING] = "SELECT id, room_id, booked_on, created_at FROM bookings"
+			 " WHERE id = ?1 AND user_id = ?2",
 	[STMT_BOOKING_ADD] = "INSERT INTO bookings (id, room_id, user_id, booked_on, created_at)"
 			     " VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_BOOKING_DELETE] = "DELETE FROM bookings WHERE id = ?1 AND user_id = ?2",
@@ -189,6 +197,40 @@ static int setup_writer(struct db *db)
 	return err;
 }
 
+/*
+ * Another process holds the lock: waits 1 ms, then 2, 4 and so on up to 32 between tries, until the
+ * role's time is over. Like SQLite's own busy timeout, which has no place for a probe.
+ */
+static int on_busy(void *arg, int tries)
+{
+	const struct db *db = arg;
+	unsigned int limit = db->role == DB_WRITER ? BUSY_WRITER : BUSY_READER;
+	unsigned int step = 1U << (tries < 5 ? tries : 5);
+	/* what the tries so far have taken: 2^tries - 1, or 31 and 32 for each beyond the fifth */
+	unsigned int waited = tries < 5 ? step - 1 : 31 + 32 * ((unsigned int)tries - 5);
+
+	PROBE(db__busy, probe_request, db->run.id, tries);
+	if (waited >= limit)
+		return 0;
+	sqlite3_sleep((int)step);
+	return 1;
+}
+
+/* After each commit, in place of SQLite's own hook, which does the same without a probe. */
+static int on_wal(void *arg, sqlite3 *handle, const char *name, int frames)
+{
+	uint64_t begin;
+	int rc;
+
+	if (frames < CHECKPOINT_FRAMES)
+		return SQLITE_OK;
+	begin = PROBE_TIME(db__checkpoint);
+	/* passive: does what it can without waiting for readers; the rest comes with the next one */
+	rc = sqlite3_wal_checkpoint_v2(handle, name, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	PROBE(db__checkpoint, frames, probe_since(begin), rc);
+	return SQLITE_OK;
+}
+
 int db_init(struct db *db, const char *path, enum db_role role)
 {
 	/* NOMUTEX: one thread at a time, by our own design */
@@ -196,6 +238,7 @@ int db_init(struct db *db, const char *path, enum db_role role)
 	int rc, err;
 
 	memset(db, 0, sizeof(*db));
+	db->role = role;
 	if (role == DB_WRITER)
 		flags |= SQLITE_OPEN_CREATE;
 	rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
@@ -203,11 +246,13 @@ int db_init(struct db *db, const char *path, enum db_role role)
 		err = fail(db, rc);
 		goto failed;
 	}
-	sqlite3_busy_timeout(db->handle, role == DB_WRITER ? BUSY_WRITER : BUSY_READER);
+	sqlite3_busy_handler(db->handle, on_busy, db);
 	/* FULL: a booking that was acknowledged survives a power cut; group commit pays for it */
 	err = run(db, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL");
 	if (err == 0 && role == DB_WRITER)
 		err = setup_writer(db);
+	if (err == 0 && role == DB_WRITER)
+		sqlite3_wal_hook(db->handle, on_wal, NULL);
 	if (err == 0 && role == DB_READER)
 		err = run(db, "PRAGMA query_only = ON");
 	if (err == 0)
@@ -232,6 +277,8 @@ sqlite3_stmt *db_stmt(struct db *db, enum db_stmt id)
 {
 	int rc;
 
+	db->run.id = id;
+	db->run.started = false;
 	if (db->stmts[id] != NULL)
 		return db->stmts[id];
 	rc = sqlite3_prepare_v3(db->handle, statements[id], -1, SQLITE_PREPARE_PERSISTENT,
@@ -241,13 +288,27 @@ sqlite3_stmt *db_stmt(struct db *db, enum db_stmt id)
 	return db->stmts[id];
 }
 
+/* Tells the probes that the statement under way takes its first step. */
+static void note_start(struct db *db)
+{
+	db->run.started = true;
+	db->run.rows = 0;
+	db->run.begin = PROBE_TIME(db__stmt__done);
+	PROBE(db__stmt__start, probe_request, db->run.id, statements[db->run.id], db->role);
+}
+
 int db_step(struct db *db, sqlite3_stmt *stmt)
 {
-	int rc = sqlite3_step(stmt);
-	int err;
+	int rc, err;
 
-	if (rc == SQLITE_ROW)
+	if (!db->run.started)
+		note_start(db);
+	rc = sqlite3_step(stmt);
+	db->run.rc = rc;
+	if (rc == SQLITE_ROW) {
+		db->run.rows++;
 		return 1;
+	}
 	if (rc == SQLITE_DONE)
 		return 0;
 	err = errno_from_sqlite(rc);
@@ -256,10 +317,15 @@ int db_step(struct db *db, sqlite3_stmt *stmt)
 	return err;
 }
 
-void db_reset(sqlite3_stmt *stmt)
+void db_reset(struct db *db, sqlite3_stmt *stmt)
 {
 	if (stmt == NULL)
 		return;
+	if (db->run.started)
+		PROBE(db__stmt__done, probe_request, db->run.id, db->run.rc, db->run.rows,
+		      (uint64_t)sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, 1),
+		      probe_since(db->run.begin));
+	db->run.started = false;
 	sqlite3_reset(stmt);
 	sqlite3_clear_bindings(stmt);
 }
@@ -272,7 +338,7 @@ int db_exec(struct db *db, enum db_stmt id)
 	if (stmt == NULL)
 		return -EIO;
 	err = db_step(db, stmt);
-	db_reset(stmt);
+	db_reset(db, stmt);
 	return err;
 }
 

@@ -11,6 +11,8 @@
 #define COWORKING_DB_H
 
 #include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "compiler.h"
 
@@ -33,7 +35,9 @@ enum db_stmt {
 	STMT_PHOTOS,
 	STMT_CREDENTIALS,
 	STMT_USER,
+	STMT_TAKEN,
 	STMT_BOOKINGS,
+	STMT_BOOKING,
 	STMT_BOOKING_ADD,
 	STMT_BOOKING_DELETE,
 	STMT_FILLED,
@@ -45,7 +49,16 @@ enum db_stmt {
 
 struct db {
 	sqlite3 *handle;
+	enum db_role role;
 	sqlite3_stmt *stmts[STMT_COUNT];
+	/* the statement under way: a connection runs one at a time */
+	struct {
+		enum db_stmt id;
+		bool started;
+		int rc; /* SQLite's, of the last step */
+		uint64_t rows;
+		uint64_t begin; /* for the probes; 0 while nobody listens */
+	} run;
 	char error[256]; /* why db_init() failed, for the log */
 };
 
@@ -61,7 +74,8 @@ void db_release(struct db *db);
 
 /*
  * The prepared statement, without bindings, ready to bind; NULL if it cannot be prepared. Give it
- * back by db_reset() as soon as its rows are read: an open read holds up the WAL.
+ * back by db_reset() before asking for another one, and as soon as its rows are read: an open read
+ * holds up the WAL.
  */
 sqlite3_stmt *db_stmt(struct db *db, enum db_stmt id);
 
@@ -73,7 +87,7 @@ sqlite3_stmt *db_stmt(struct db *db, enum db_stmt id);
 STEP int db_step(struct db *db, sqlite3_stmt *stmt);
 
 /* Ends a statement and drops its bindings. NULL is fine. */
-void db_reset(sqlite3_stmt *stmt);
+void db_reset(struct db *db, sqlite3_stmt *stmt);
 
 /* Runs a statement that has no parameters and returns no rows; 0 or as db_step(). */
 int db_exec(struct db *db, enum db_stmt id);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "probes.h"
+
 /* Writes that may wait. At a few thousand a second this is well under a second. */
 #define QUEUE_LIMIT 1024
 
@@ -40,7 +42,9 @@ STEP int db_writer_commit(struct db *db, struct job *batch)
 	if (err != 0)
 		return err;
 	for (struct job *job = batch; job != NULL; job = job->next) {
+		probe_run(job->request_id);
 		job->result = db_writer_apply(db, container_of(job, struct db_write, job));
+		probe_pause(job->request_id);
 		if (job->result == -EIO || transaction_lost(db)) {
 			err = job->result != 0 ? job->result : -EIO;
 			goto rollback;
@@ -56,18 +60,32 @@ rollback:
 	return err;
 }
 
+static unsigned int count(const struct job *batch)
+{
+	unsigned int n = 0;
+
+	for (; batch != NULL; batch = batch->next)
+		n++;
+	return n;
+}
+
 static void *writer_main(void *arg)
 {
 	struct db_writer *writer = arg;
 	struct job *batch, *next;
+	uint64_t txn_id = 0, begin;
 	int err;
 
 	pthread_setname_np(pthread_self(), "cw-writer");
 	while ((batch = job_take(&writer->queue, BATCH_MAX)) != NULL) {
+		begin = PROBE_TIME(db__txn__commit);
+		txn_id++;
+		PROBE(db__txn__begin, txn_id);
 		err = db_writer_commit(writer->db, batch);
+		PROBE(db__txn__commit, txn_id, count(batch), probe_since(begin), err);
 		for (; batch != NULL; batch = next) {
 			next = batch->next;
-			job_reply(batch, err != 0 ? err : batch->result);
+			job_reply(&writer->queue, batch, err != 0 ? err : batch->result);
 		}
 	}
 	return NULL;
@@ -78,7 +96,7 @@ int db_writer_start(struct db_writer *writer, struct db *db)
 	int err;
 
 	writer->db = db;
-	job_queue_init(&writer->queue, QUEUE_LIMIT);
+	job_queue_init(&writer->queue, QUEUE_WRITER, QUEUE_LIMIT);
 	err = pthread_create(&writer->thread, NULL, writer_main, writer);
 	if (err != 0)
 		job_queue_release(&writer->queue);
@@ -92,7 +110,7 @@ void db_writer_stop(struct db_writer *writer)
 	job_queue_release(&writer->queue);
 }
 
-int db_writer_submit(struct db_writer *writer, struct mailbox *mailbox, struct db_write *write)
+int db_writer_submit(struct db_writer *writer, struct request *request, struct db_write *write)
 {
-	return job_submit(&writer->queue, mailbox, &write->job);
+	return job_submit(&writer->queue, request, &write->job);
 }

@@ -37,6 +37,6 @@ int db_writer_start(struct db_writer *writer, struct db *db);
 void db_writer_stop(struct db_writer *writer);
 
 /* Submits a write with apply and job.done set; see job_submit(). */
-int db_writer_submit(struct db_writer *writer, struct mailbox *mailbox, struct db_write *write);
+int db_writer_submit(struct db_writer *writer, struct request *request, struct db_write *write);
 
 #endif

@@ -22,10 +22,16 @@ static const struct api_error_info infos[] = {
 			 "this path does not take this method: see the Allow header" },
 	[API_ROOM_TAKEN] = { 409, "Conflict", "the room is already booked",
 			     "somebody has booked this room for this day" },
+	[API_EMAIL_TAKEN] = { 409, "Conflict", "this email has been already registered",
+			      "the email or the user name is taken" },
 	[API_TOO_LARGE] = { 413, "Payload Too Large", "body too large",
 			    "the body is larger than 64 KiB" },
 	[API_EXPECTATION] = { 417, "Expectation Failed", "unknown expectation",
 			      "only Expect: 100-continue is understood" },
+	[API_LOGINS] = { 429, "Too Many Requests", "too many failed logins",
+			 "wait as long as Retry-After says, then try again" },
+	[API_HEADERS] = { 431, "Request Header Fields Too Large", "headers too large",
+			  "the request line and headers are larger than 16 KiB" },
 	[API_TOKEN_FAILURE] = { 500, "Internal Server Error", "failure in generating the JWT token",
 				"the token was not made" },
 	[API_DATABASE] = { 500, "Internal Server Error", "generic db err",
@@ -34,6 +40,8 @@ static const struct api_error_info infos[] = {
 			   "the server failed at this request" },
 	[API_OVERLOADED] = { 503, "Service Unavailable", "overloaded",
 			     "too much is waiting already: try again later" },
+	[API_NO_TRACER] = { 503, "Service Unavailable", "no tracer",
+			    "nobody is attached to the probe trace__request" },
 };
 
 const struct api_error_info *api_error_info(enum api_error error)

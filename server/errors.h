@@ -17,12 +17,16 @@ enum api_error {
 	API_ROUTE_UNKNOWN, /* 404, the path */
 	API_METHOD,	   /* 405 */
 	API_ROOM_TAKEN,	   /* 409 */
+	API_EMAIL_TAKEN,   /* 409 */
 	API_TOO_LARGE,	   /* 413 */
 	API_EXPECTATION,   /* 417 */
+	API_LOGINS,	   /* 429 */
+	API_HEADERS,	   /* 431 */
 	API_TOKEN_FAILURE, /* 500 */
 	API_DATABASE,	   /* 500 */
 	API_INTERNAL,	   /* 500 */
 	API_OVERLOADED,	   /* 503 */
+	API_NO_TRACER,	   /* 503 */
 };
 
 struct api_error_info {

@@ -17,6 +17,15 @@ STEP int handle_healthz(struct request *r);
 /* handlers_auth.c */
 STEP int handle_auth_login(struct request *r);
 STEP void handle_auth_login_done(struct job *job);
+STEP int handle_auth_signup(struct request *r);
+STEP void handle_auth_signup_hashed(struct job *job);
+STEP void handle_auth_signup_done(struct job *job);
+
+/* handlers_imgs.c */
+STEP int handle_imgs_get(struct request *r);
+
+/* handlers_trace.c */
+STEP int handle_trace(struct request *r);
 
 /* handlers_rooms.c */
 STEP int handle_rooms_list(struct request *r);
@@ -25,6 +34,7 @@ STEP int handle_rooms_photos(struct request *r);
 
 /* handlers_bookings.c */
 STEP int handle_bookings_list(struct request *r);
+STEP int handle_bookings_get(struct request *r);
 STEP int handle_bookings_add(struct request *r);
 STEP void handle_bookings_add_done(struct job *job);
 STEP int handle_bookings_delete(struct request *r);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GET /bookings, POST /bookings, DELETE /bookings/:id: a user's own bookings. Reads run in the
+ * GET and POST /bookings, GET and DELETE /bookings/:id: a user's own bookings. Reads run in the
  * loop; changes go to the writer and are answered when they are committed.
  */
 #include <errno.h>
@@ -22,7 +22,6 @@
 /* A booking to add, or, with its id and user_id alone, to delete. */
 struct booking_write {
 	struct db_write write;
-	struct request *r;
 	struct model_booking booking;
 };
 
@@ -62,17 +61,29 @@ int handle_bookings_list(struct request *r)
 	return 0;
 }
 
+int handle_bookings_get(struct request *r)
+{
+	json_t *booking;
+	int err;
+
+	/* what is no id names no booking of this user, no more than a foreign one does */
+	if (!uuid_valid(r->param))
+		return -ENOENT;
+	err = model_booking(r->db, r->param, r->user_id, &booking);
+	if (err != 0)
+		return err;
+	http_send_json(r, 200, booking);
+	return 0;
+}
+
 /* Hands a write to the writer; frees it if that fails. */
 static int submit(struct request *r, struct booking_write *bw)
 {
 	int err;
 
-	bw->r = http_hold(r);
-	err = db_writer_submit(&r->app->writer, r->mailbox, &bw->write);
-	if (err != 0) {
-		http_put(r);
+	err = db_writer_submit(&r->app->writer, r, &bw->write);
+	if (err != 0)
 		free(bw);
-	}
 	return err;
 }
 
@@ -131,7 +142,7 @@ int handle_bookings_add(struct request *r)
 void handle_bookings_add_done(struct job *job)
 {
 	struct booking_write *bw = container_of(job, struct booking_write, write.job);
-	struct request *r = bw->r;
+	struct request *r = job->request;
 
 	if (job->result == 0)
 		http_send_json(r, 201, json_pack("{s:s}", "id", bw->booking.id));
@@ -142,7 +153,6 @@ void handle_bookings_add_done(struct job *job)
 	else
 		http_send_error(r, api_error_from_errno(job->result), NULL);
 	free(bw);
-	http_put(r);
 }
 
 int handle_bookings_delete(struct request *r)
@@ -150,7 +160,6 @@ int handle_bookings_delete(struct request *r)
 	struct booking_write *bw;
 	int err;
 
-	/* what is no id names no booking of this user, no more than a foreign one does */
 	if (!uuid_valid(r->param))
 		return -ENOENT;
 	bw = calloc(1, sizeof(*bw));
@@ -168,12 +177,11 @@ int handle_bookings_delete(struct request *r)
 void handle_bookings_delete_done(struct job *job)
 {
 	struct booking_write *bw = container_of(job, struct booking_write, write.job);
-	struct request *r = bw->r;
+	struct request *r = job->request;
 
 	if (job->result == 0)
 		http_send_empty(r, 204);
 	else
 		http_send_error(r, api_error_from_errno(job->result), NULL);
 	free(bw);
-	http_put(r);
 }

@@ -9,13 +9,16 @@
 #include "http.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "evloop.h"
+#include "app.h"
 #include "json.h"
 #include "loop.h"
+#include "probes.h"
 #include "routes.h"
 
 static h2o_iovec_t iovec(const char *text)
@@ -30,6 +33,47 @@ static void add_header(h2o_req_t *req, const char *name, const char *value)
 			      strlen(value));
 }
 
+/* ---- CORS: web pages of other origins ------------------------------------------------------ */
+
+/*
+ * What to answer as the allowed origin; NULL if the page must not see the answer, or if it is no
+ * web page of another origin that asks. *ret_varies: whether it depends on the Origin header.
+ */
+static const char *origin_of(const struct request *r, bool *ret_varies)
+{
+	const struct config *config = &r->app->config;
+	const h2o_headers_t *headers = &r->h2o->headers;
+	ssize_t at = h2o_find_header_by_str(headers, "origin", 6, -1);
+	bool any = config->origin_count == 1 && strcmp(config->origins[0], "*") == 0;
+
+	if (ret_varies != NULL)
+		*ret_varies = config->origin_count > 0 && !any;
+	if (at == -1)
+		return NULL;
+	for (unsigned int i = 0; i < config->origin_count; i++) {
+		const char *origin = config->origins[i];
+
+		if (any || h2o_memis(headers->entries[at].value.base,
+				     headers->entries[at].value.len, origin, strlen(origin)))
+			return origin;
+	}
+	return NULL;
+}
+
+static void add_cors(struct request *r)
+{
+	const char *origin;
+	bool varies;
+
+	origin = origin_of(r, &varies);
+	if (varies)
+		add_header(r->h2o, "vary", "Origin");
+	if (origin == NULL)
+		return;
+	add_header(r->h2o, "access-control-allow-origin", origin);
+	add_header(r->h2o, "access-control-expose-headers", "X-Request-Id, Retry-After");
+}
+
 /* ---- requests ------------------------------------------------------------------------------ */
 
 static enum http_method method_of(const h2o_req_t *req)
@@ -38,10 +82,8 @@ static enum http_method method_of(const h2o_req_t *req)
 		const char *name;
 		enum http_method method;
 	} methods[] = {
-		{ "GET", HTTP_GET },
-		{ "HEAD", HTTP_HEAD },
-		{ "POST", HTTP_POST },
-		{ "DELETE", HTTP_DELETE },
+		{ "GET", HTTP_GET },	   { "HEAD", HTTP_HEAD },	{ "POST", HTTP_POST },
+		{ "DELETE", HTTP_DELETE }, { "OPTIONS", HTTP_OPTIONS },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
@@ -60,8 +102,14 @@ struct request *http_hold(struct request *r)
 
 void http_put(struct request *r)
 {
-	if (--r->refs == 0)
-		free(r);
+	unsigned int flags;
+
+	if (--r->refs > 0)
+		return;
+	flags = (r->answered ? 0 : PROBE_ABORTED) | (r->keepalive ? PROBE_KEEPALIVE : 0);
+	PROBE(request__done, r->id, route_id(r->route), r->status, r->bytes_sent,
+	      probe_since(r->begin), flags);
+	free(r);
 }
 
 /* h2o ends the request: it is answered and sent, or its connection broke. */
@@ -69,6 +117,7 @@ static void on_dispose(void *guard)
 {
 	struct request *r = *(struct request **)guard;
 
+	r->keepalive = r->h2o->http1_is_persistent;
 	r->h2o = NULL;
 	http_put(r);
 }
@@ -91,42 +140,91 @@ static struct request *request_new(struct loop *loop, h2o_req_t *req)
 	r->method = method_of(req);
 	r->body = req->entity.base != NULL ? req->entity.base : "";
 	r->body_len = req->entity.len;
+	loop_count_request(req->conn, r->body_len);
 	return r;
 }
 
-/* Finds the route and runs it. A request may be gone when its handler returns. */
-STEP void http_dispatch(struct request *r, const char *path, size_t len)
+/* Begins a request for the probes, and its first piece of work. */
+static void note_start(struct request *r, const char *path, size_t len)
 {
-	struct route_match match;
-	int err;
+	char text[256];
 
+	probe_request = r->id;
+	r->begin = PROBE_TIME(request__done);
+	if (!PROBE_ENABLED(request__start))
+		return;
+	len = strnlen(path, len < sizeof(text) ? len : sizeof(text) - 1);
+	memcpy(text, path, len);
+	text[len] = '\0';
+	PROBE(request__start, r->id, loop_connection_id(r->h2o->conn), r->method, text,
+	      route_id(r->route), r->body_len);
+}
+
+static bool head_too_large(const h2o_req_t *req)
+{
+	size_t size = req->method.len + req->path.len;
+
+	for (size_t i = 0; i < req->headers.size; i++)
+		size += req->headers.entries[i].name->len + req->headers.entries[i].value.len + 4;
+	return size > HTTP_HEAD_MAX;
+}
+
+/* The answer to OPTIONS: what the path takes, and to a browser's preflight what it may send. */
+static void send_options(struct request *r)
+{
+	if (origin_of(r, NULL) != NULL) {
+		add_header(r->h2o, "access-control-allow-methods", r->allow);
+		/* "*" would not cover Authorization (Fetch standard, CORS-preflight fetch) */
+		add_header(r->h2o, "access-control-allow-headers", "Authorization, Content-Type");
+		add_header(r->h2o, "access-control-max-age", "600");
+	}
+	add_header(r->h2o, "allow", r->allow);
+	http_send_empty(r, 204);
+}
+
+/* Runs the route that was found: err is route_find()'s. */
+STEP void http_dispatch(struct request *r, const char *path, size_t len, int err)
+{
 	/* a NUL would end the path for whatever treats it as a string */
 	if (memchr(path, '\0', len) != NULL) {
 		http_send_error(r, API_BAD_REQUEST, "the path holds a NUL");
-		return;
-	}
-	err = route_find(r->method, path, len, &match);
-	if (err == -ENOENT) {
+	} else if (head_too_large(r->h2o)) {
+		http_send_error(r, API_HEADERS, NULL);
+	} else if (err == -ENOENT) {
 		http_send_error(r, API_ROUTE_UNKNOWN, NULL);
-		return;
-	}
-	if (err != 0) {
+	} else if (err != 0) {
 		route_allow(path, len, r->allow, sizeof(r->allow));
-		http_send_error(r, API_METHOD, NULL);
-		return;
+		if (r->method == HTTP_OPTIONS)
+			send_options(r);
+		else
+			http_send_error(r, API_METHOD, NULL);
+	} else {
+		err = route_run(r->route, r);
+		if (err != 0)
+			http_send_error(r, api_error_from_errno(err), NULL);
 	}
-	if (match.param != NULL)
-		r->param = h2o_strdup(&r->h2o->pool, match.param, match.param_len).base;
-	err = route_run(match.route, r);
-	if (err != 0)
-		http_send_error(r, api_error_from_errno(err), NULL);
+	step_end();
 }
 
 static int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
 	struct loop *loop = container_of(req->conn->ctx, struct loop, ctx);
+	struct request *r = http_hold(request_new(loop, req));
+	const char *path = req->path_normalized.base;
+	size_t len = req->path_normalized.len;
+	struct route_match match;
+	int err;
 
-	http_dispatch(request_new(loop, req), req->path_normalized.base, req->path_normalized.len);
+	err = route_find(r->method, path, len, &match);
+	if (err == 0) {
+		r->route = match.route;
+		if (match.param != NULL)
+			r->param = h2o_strdup(&req->pool, match.param, match.param_len).base;
+	}
+	note_start(r, path, len);
+	http_dispatch(r, path, len, err);
+	probe_pause(r->id);
+	http_put(r);
 	return 0;
 }
 
@@ -219,6 +317,25 @@ int http_authorization(const struct request *r, const char **ret, size_t *ret_le
 	return 0;
 }
 
+size_t http_peer(const struct request *r, unsigned char address[static 16])
+{
+	h2o_conn_t *conn = r->h2o->conn;
+	struct sockaddr_storage peer;
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
+
+	if (conn->callbacks->get_peername(conn, (struct sockaddr *)&peer) == 0)
+		return 0;
+	if (peer.ss_family == AF_INET) {
+		memcpy(address, &v4->sin_addr, 4);
+		return 4;
+	}
+	if (peer.ss_family != AF_INET6)
+		return 0;
+	memcpy(address, &v6->sin6_addr, 16);
+	return 16;
+}
+
 /* ---- responses ----------------------------------------------------------------------------- */
 
 static const char *reason_of(int status)
@@ -226,6 +343,8 @@ static const char *reason_of(int status)
 	switch (status) {
 	case 201:
 		return "Created";
+	case 202:
+		return "Accepted";
 	case 204:
 		return "No Content";
 	default:
@@ -233,28 +352,47 @@ static const char *reason_of(int status)
 	}
 }
 
-/* Sends status, headers and text (copied; NULL for no body) and ends the response. */
-STEP void http_send_text(struct request *r, int status, const char *reason, const char *text)
+/*
+ * Answers: status and headers, and the body, which stays where it is until the request is over;
+ * type is NULL for no body.
+ */
+STEP void http_send(struct request *r, int status, const char *reason, const char *type,
+		    h2o_iovec_t body)
 {
 	static h2o_generator_t generator = { NULL, NULL };
 	h2o_req_t *req = r->h2o;
-	h2o_iovec_t body;
 
 	req->res.status = status;
 	req->res.reason = reason;
 	add_header(req, "x-request-id", h2o_strdup(&req->pool, r->id_text, SIZE_MAX).base);
-	if (text == NULL) {
-		h2o_start_response(req, &generator);
-		h2o_send(req, NULL, 0, H2O_SEND_STATE_FINAL);
-		return;
+	add_cors(r);
+	if (type != NULL) {
+		add_header(req, "content-type", type);
+		req->res.content_length = body.len;
 	}
-	add_header(req, "content-type", "application/json");
-	add_header(req, "cache-control", "no-store");
-	body = h2o_strdup(&req->pool, text, SIZE_MAX);
-	req->res.content_length = body.len;
-	h2o_start_response(req, &generator);
+	r->answered = true;
+	r->status = status;
 	/* the answer to HEAD says how long the body would be, and stops there */
-	h2o_send(req, &body, r->method == HTTP_HEAD ? 0 : 1, H2O_SEND_STATE_FINAL);
+	r->bytes_sent = type != NULL && r->method != HTTP_HEAD ? body.len : 0;
+	loop_count_answer(req->conn, r->bytes_sent);
+	PROBE(response__start, r->id, status, r->bytes_sent);
+	h2o_start_response(req, &generator);
+	h2o_send(req, &body, r->bytes_sent > 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
+	step_end();
+}
+
+static void send_text(struct request *r, int status, const char *reason, const char *text)
+{
+	add_header(r->h2o, "cache-control", "no-store");
+	http_send(r, status, reason, "application/json", h2o_strdup(&r->h2o->pool, text, SIZE_MAX));
+}
+
+void http_send_file(struct request *r, const char *type, const char *data, size_t len)
+{
+	if (r->h2o != NULL) {
+		add_header(r->h2o, "cache-control", "public, max-age=86400");
+		http_send(r, 200, reason_of(200), type, h2o_iovec_init(data, len));
+	}
 	step_end();
 }
 
@@ -270,14 +408,14 @@ void http_send_json(struct request *r, int status, json_t *value)
 	if (text == NULL)
 		http_send_error(r, API_INTERNAL, NULL);
 	else
-		http_send_text(r, status, reason_of(status), text);
+		send_text(r, status, reason_of(status), text);
 	free(text);
 }
 
 void http_send_empty(struct request *r, int status)
 {
 	if (r->h2o != NULL)
-		http_send_text(r, status, reason_of(status), NULL);
+		http_send(r, status, reason_of(status), NULL, h2o_iovec_init(NULL, 0));
 	step_end();
 }
 
@@ -295,7 +433,7 @@ static char *error_text(const struct api_error_info *info, const char *message)
 void http_send_error(struct request *r, enum api_error error, const char *message)
 {
 	const struct api_error_info *info = api_error_info(error);
-	char *text;
+	char *text, seconds[16];
 
 	if (r->h2o == NULL)
 		return;
@@ -306,10 +444,13 @@ void http_send_error(struct request *r, enum api_error error, const char *messag
 			   "Bearer realm=\"coworking\", error=\"invalid_token\"");
 	else if (info->status == 401)
 		add_header(r->h2o, "www-authenticate", "Bearer realm=\"coworking\"");
-	if (info->status == 503)
-		add_header(r->h2o, "retry-after", "1");
+	if (info->status == 503 || info->status == 429) {
+		snprintf(seconds, sizeof(seconds), "%u", r->retry_after > 0 ? r->retry_after : 1);
+		add_header(r->h2o, "retry-after",
+			   h2o_strdup(&r->h2o->pool, seconds, SIZE_MAX).base);
+	}
 	text = error_text(info, message);
-	http_send_text(r, info->status, info->reason, text != NULL ? text : "{}");
+	send_text(r, info->status, info->reason, text != NULL ? text : "{}");
 	free(text);
 }
 
@@ -337,23 +478,32 @@ static void error_stream_send(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *
 static void on_library_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
 {
 	struct loop *loop = container_of(req->conn->ctx, struct loop, ctx);
+	struct request *r = request_new(loop, req);
 	const struct api_error_info *info;
 	struct error_stream *stream;
-	char *text, id[17];
+	char *text;
 
+	note_start(r, req->path_normalized.base != NULL ? req->path_normalized.base : "",
+		   req->path_normalized.len);
 	info = api_error_info(api_error_from_status(req->res.status));
 	text = error_text(info, NULL);
 	stream = (struct error_stream *)h2o_add_ostream(req, sizeof(*stream), slot);
 	stream->super.do_send = error_stream_send;
 	stream->body = h2o_strdup(&req->pool, text != NULL ? text : "{}", SIZE_MAX);
 	free(text);
-	snprintf(id, sizeof(id), "%016llx", (unsigned long long)loop_next_id(loop));
 	memset(&req->res.headers, 0, sizeof(req->res.headers));
 	add_header(req, "content-type", "application/json");
-	add_header(req, "x-request-id", h2o_strdup(&req->pool, id, SIZE_MAX).base);
+	add_header(req, "x-request-id", h2o_strdup(&req->pool, r->id_text, SIZE_MAX).base);
+	add_cors(r);
 	req->res.reason = info->reason;
 	req->res.content_length = stream->body.len;
+	r->answered = true;
+	r->status = info->status;
+	r->bytes_sent = r->method != HTTP_HEAD ? stream->body.len : 0;
+	loop_count_answer(req->conn, r->bytes_sent);
+	PROBE(response__start, r->id, r->status, r->bytes_sent);
 	h2o_setup_next_ostream(req, &stream->super.next);
+	probe_pause(r->id);
 }
 
 /* ---- settings ------------------------------------------------------------------------------ */

@@ -4,9 +4,9 @@
  * knows h2o's; everything here is plain data and plain text.
  *
  * A request is answered by exactly one http_send_*(), at once by its handler or later by the done()
- * of a job. A handler that submits a job holds the request meanwhile. The client may be gone by
- * then: the http_send_*() then do nothing, but param, body and query are gone too, so a done()
- * works on what its job carries.
+ * of a job, which holds the request meanwhile. The client may be gone by then: the http_send_*()
+ * then do nothing, but param, body and query are gone too, so a done() works on what its job
+ * carries.
  *
  * All functions run in the thread of the request's loop.
  */
@@ -14,6 +14,7 @@
 #define COWORKING_HTTP_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,12 @@
 /* Bodies beyond this are answered 413 without being read. */
 #define HTTP_BODY_MAX (64 * 1024)
 
+/*
+ * Request lines and headers beyond this are answered 431. They have been read by then: the library
+ * itself stops at 100 headers and 408 KiB.
+ */
+#define HTTP_HEAD_MAX (16 * 1024)
+
 /* How long a connection may take to send a request, or idle between two, in ms. */
 #define HTTP_IDLE_TIMEOUT 10000
 
@@ -32,8 +39,11 @@ enum http_method {
 	HTTP_HEAD,
 	HTTP_POST,
 	HTTP_DELETE,
+	HTTP_OPTIONS,
 	HTTP_OTHER,
 };
+
+struct route;
 
 struct request {
 	struct app *app;
@@ -46,9 +56,16 @@ struct request {
 	size_t body_len;
 	char user_id[UUID_SIZE]; /* who sends it, on routes that need to know */
 
+	const struct route *route; /* NULL for none */
+	unsigned int retry_after;  /* seconds, for the answers that say so; 0 means one */
+
 	/* http.c's own */
 	struct st_h2o_req_t *h2o; /* NULL once the client is gone or answered */
 	unsigned int refs;
+	bool answered, keepalive;
+	int status;
+	size_t bytes_sent;
+	uint64_t begin; /* for the probes */
 	char id_text[17];
 	char allow[64];
 };
@@ -57,7 +74,7 @@ struct request {
 struct st_h2o_globalconf_t *http_conf_new(void);
 void http_conf_free(struct st_h2o_globalconf_t *conf);
 
-/* Keeps a request in memory for a job that will answer it; http_put() ends that. */
+/* Keeps a request in memory, for a job that will answer it; http_put() ends that. */
 struct request *http_hold(struct request *r);
 void http_put(struct request *r);
 
@@ -76,6 +93,15 @@ int http_query_number(const struct request *r, const char *name, unsigned int mi
  * none, -EINVAL if there are several.
  */
 int http_authorization(const struct request *r, const char **ret, size_t *ret_len);
+
+/*
+ * Writes the address of the client, without its port, and returns its length: 4 or 16, 0 if it
+ * cannot be told.
+ */
+size_t http_peer(const struct request *r, unsigned char address[static 16]);
+
+/* Answers 200 with a file that may be cached; data must stay where it is for ever. */
+STEP void http_send_file(struct request *r, const char *type, const char *data, size_t len);
 
 /* Answers with a JSON value, whose reference it takes; NULL (no memory) is answered 500. */
 STEP void http_send_json(struct request *r, int status, json_t *value);

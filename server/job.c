@@ -4,6 +4,8 @@
 #include <errno.h>
 
 #include "compiler.h"
+#include "http.h"
+#include "probes.h"
 
 static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
 {
@@ -11,10 +13,14 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 
 	while (!h2o_linklist_is_empty(messages)) {
 		struct job *job = container_of(messages->next, struct job, message.link);
+		struct request *request = job->request;
 
 		h2o_linklist_unlink(&job->message.link);
 		mailbox->pending--;
+		probe_run(request->id);
 		job->done(job);
+		probe_pause(request->id);
+		http_put(request);
 	}
 }
 
@@ -29,8 +35,9 @@ void mailbox_release(struct mailbox *mailbox)
 	h2o_multithread_unregister_receiver(mailbox->receiver.queue, &mailbox->receiver);
 }
 
-void job_queue_init(struct job_queue *queue, unsigned int limit)
+void job_queue_init(struct job_queue *queue, enum job_queue_id id, unsigned int limit)
 {
+	queue->id = id;
 	pthread_mutex_init(&queue->lock, NULL);
 	pthread_cond_init(&queue->filled, NULL);
 	queue->head = NULL;
@@ -46,8 +53,10 @@ void job_queue_release(struct job_queue *queue)
 	pthread_mutex_destroy(&queue->lock);
 }
 
-int job_submit(struct job_queue *queue, struct mailbox *mailbox, struct job *job)
+int job_submit(struct job_queue *queue, struct request *request, struct job *job)
 {
+	unsigned int depth;
+
 	pthread_mutex_lock(&queue->lock);
 	if (queue->depth >= queue->limit || queue->closed) {
 		pthread_mutex_unlock(&queue->lock);
@@ -55,15 +64,34 @@ int job_submit(struct job_queue *queue, struct mailbox *mailbox, struct job *job
 	}
 	job->message.link = (h2o_linklist_t){ NULL, NULL };
 	job->next = NULL;
-	job->from = mailbox;
+	job->from = request->mailbox;
+	job->request = http_hold(request);
+	job->request_id = request->id;
+	job->queued_at = PROBE_TIME(job__dequeue);
+	job->taken_at = 0;
 	*queue->tail = job;
 	queue->tail = &job->next;
 	/* the thread takes all there is, so only the first job has somebody to wake */
 	if (queue->depth++ == 0)
 		pthread_cond_signal(&queue->filled);
+	depth = queue->depth;
+	/* before the other thread can say that it took it out */
+	PROBE(job__enqueue, request->id, queue->id, depth);
 	pthread_mutex_unlock(&queue->lock);
-	mailbox->pending++;
+	request->mailbox->pending++;
 	return 0;
+}
+
+/* Tells the probes which jobs were taken. */
+static void note_taken(const struct job_queue *queue, struct job *jobs)
+{
+	if (!PROBE_ENABLED(job__dequeue) && !PROBE_ENABLED(job__reply))
+		return;
+	for (struct job *job = jobs; job != NULL; job = job->next) {
+		job->taken_at = clock_ns();
+		PROBE(job__dequeue, job->request_id, queue->id,
+		      job->queued_at != 0 ? job->taken_at - job->queued_at : 0);
+	}
 }
 
 struct job *job_take(struct job_queue *queue, unsigned int max)
@@ -87,11 +115,13 @@ struct job *job_take(struct job_queue *queue, unsigned int max)
 		last->next = NULL;
 	}
 	pthread_mutex_unlock(&queue->lock);
+	note_taken(queue, first);
 	return first;
 }
 
-void job_reply(struct job *job, int result)
+void job_reply(struct job_queue *queue, struct job *job, int result)
 {
+	PROBE(job__reply, job->request_id, queue->id, result, probe_since(job->taken_at));
 	job->result = result;
 	h2o_multithread_send_message(&job->from->receiver, &job->message);
 }

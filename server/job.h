@@ -1,20 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work that an event loop gives to another thread, because it would block the loop: writes to the
- * database and password hashes. A job goes into a bounded queue, is run by the queue's thread, and
- * comes back to the loop that sent it, where its done() runs. Everything that belongs to a request
- * is therefore only ever touched by that request's own loop.
+ * Work on a request that an event loop gives to another thread, because it would block the loop:
+ * writes to the database and password hashes. A job goes into a bounded queue, is run by the
+ * queue's thread, and comes back to the loop that sent it, where its done() runs. Everything that
+ * belongs to a request is therefore only ever touched by that request's own loop.
  *
- * Promises: a job that job_submit() took comes back exactly once; a loop knows how many it waits
- * for; a full queue refuses at once instead of making anybody wait.
+ * Promises: a job that job_submit() took comes back exactly once, and its request stays in memory
+ * until then; a loop knows how many it waits for; a full queue refuses at once instead of making
+ * anybody wait.
  */
 #ifndef COWORKING_JOB_H
 #define COWORKING_JOB_H
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "evloop.h"
+
+struct request;
+
+/* The number of a queue, as the probes give it. */
+enum job_queue_id {
+	QUEUE_WRITER = 1,
+	QUEUE_HASHER = 2,
+};
 
 /* A loop's receiving end. Except for what job.c sends, it belongs to the loop's thread. */
 struct mailbox {
@@ -26,13 +36,20 @@ struct mailbox {
 struct job {
 	h2o_multithread_message_t message;
 	struct job *next;
+	/* whose job it is; nothing of it but request_id may be looked at outside its loop */
+	struct request *request;
+	uint64_t request_id;
 	struct mailbox *from;
 	/* Runs in the submitting loop when the job is back; frees the job. */
 	void (*done)(struct job *job);
 	int result; /* 0 or a negative errno, set by the thread that ran it */
+
+	/* for the probes, in ns; 0 while nobody listens */
+	uint64_t queued_at, taken_at;
 };
 
 struct job_queue {
+	enum job_queue_id id;
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
 	struct job *head, **tail;
@@ -46,14 +63,15 @@ void mailbox_init(struct mailbox *mailbox, h2o_multithread_queue_t *queue);
 /* Needs pending to be 0. */
 void mailbox_release(struct mailbox *mailbox);
 
-void job_queue_init(struct job_queue *queue, unsigned int limit);
+void job_queue_init(struct job_queue *queue, enum job_queue_id id, unsigned int limit);
 void job_queue_release(struct job_queue *queue);
 
 /*
- * Queues a job whose done member is set, to be answered to mailbox. From then on the job is the
- * queue's until done() runs. -EAGAIN if the queue is full: the job is still the caller's.
+ * Queues a job whose done member is set, to come back to the loop of its request, which it keeps in
+ * memory until after done(). From then on the job is the queue's until done() runs. -EAGAIN if the
+ * queue is full: the job is still the caller's.
  */
-int job_submit(struct job_queue *queue, struct mailbox *mailbox, struct job *job);
+int job_submit(struct job_queue *queue, struct request *request, struct job *job);
 
 /*
  * Waits for work and takes up to max jobs, linked by next in the order they came. NULL when the
@@ -61,8 +79,8 @@ int job_submit(struct job_queue *queue, struct mailbox *mailbox, struct job *job
  */
 struct job *job_take(struct job_queue *queue, unsigned int max);
 
-/* Sends a job back to its loop. The job must not be touched afterwards. */
-void job_reply(struct job *job, int result);
+/* Sends a job of this queue back to its loop. The job must not be touched afterwards. */
+void job_reply(struct job_queue *queue, struct job *job, int result);
 
 /* Lets job_take() return NULL after the last job. Nothing may be submitted any more. */
 void job_queue_close(struct job_queue *queue);

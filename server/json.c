@@ -4,12 +4,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "probes.h"
+
 int json_parse_object(const char *text, size_t len, json_t **ret)
 {
-	json_error_t error;
+	json_error_t error = { .position = 0 };
 	json_t *value;
 
+	PROBE(json__parse__start, probe_request, len);
 	value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	PROBE(json__parse__done, probe_request, len, value != NULL ? 0 : -EINVAL,
+	      value != NULL ? 0 : (uint64_t)error.position);
 	if (value == NULL)
 		return -EINVAL;
 	if (!json_is_object(value)) {
@@ -36,9 +41,13 @@ const char *json_string_member(const json_t *object, const char *key, size_t min
 
 char *json_text(const json_t *value)
 {
-	/* 15 digits: a price of 0.1 is written 0.1, not 0.10000000000000001 */
-	char *text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	uint64_t begin = PROBE_TIME(json__dump__done);
+	char *text;
 
+	PROBE(json__dump__start, probe_request);
+	/* 15 digits: a price of 0.1 is written 0.1, not 0.10000000000000001 */
+	text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	PROBE(json__dump__done, probe_request, text != NULL ? strlen(text) : 0, probe_since(begin));
 	step_end();
 	return text;
 }

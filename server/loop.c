@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "compiler.h"
+#include "probes.h"
 
 /*
  * How long the kernel keeps sending to a client that takes nothing, in ms. h2o has no timeout for
@@ -31,16 +32,14 @@ struct connection {
 	h2o_linklist_t link;
 	struct loop *loop;
 	int fd; /* h2o's, to be shut down but never closed by us */
+	uint64_t id, requests, bytes_in, bytes_out;
 };
 
 static void on_accept(h2o_socket_t *listener, const char *err);
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(clock_ns() / NS_PER_MS);
 }
 
 static void wait_for(sem_t *sem)
@@ -54,6 +53,7 @@ static void on_close(void *data)
 	struct connection *conn = data;
 	struct loop *loop = conn->loop;
 
+	PROBE(conn__close, conn->id, conn->requests, conn->bytes_in, conn->bytes_out);
 	h2o_linklist_unlink(&conn->link);
 	free(conn);
 	if (loop->connections_open-- == loop->connections_max && loop->listener != NULL)
@@ -65,7 +65,12 @@ static void accept_one(struct loop *loop, h2o_socket_t *sock)
 	struct connection *conn = h2o_mem_alloc(sizeof(*conn));
 	unsigned int timeout = SEND_TIMEOUT;
 
-	*conn = (struct connection){ .loop = loop, .fd = h2o_socket_get_fd(sock) };
+	*conn = (struct connection){
+		.loop = loop,
+		.fd = h2o_socket_get_fd(sock),
+		.id = (uint64_t)loop->index << 56 | ++loop->last_connection_id,
+	};
+	PROBE(conn__open, conn->id, loop->index, conn->fd);
 	setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 	h2o_linklist_insert(&loop->connections, &conn->link);
 	sock->on_close.cb = on_close;
@@ -144,6 +149,7 @@ static void open_h2o(struct loop *loop)
 	h2o_context_init(&loop->ctx, loop->evloop, loop->app->h2o);
 	loop->accept.ctx = &loop->ctx;
 	loop->accept.hosts = loop->app->h2o->hosts;
+	loop->accept.ssl_ctx = loop->app->tls;
 	mailbox_init(&loop->mailbox, loop->ctx.queue);
 	loop->listener =
 		h2o_evloop_socket_create(loop->evloop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
@@ -249,4 +255,27 @@ void loop_finish(struct loop *loop)
 uint64_t loop_next_id(struct loop *loop)
 {
 	return (uint64_t)loop->index << 56 | ++loop->last_id;
+}
+
+static struct connection *connection_of(h2o_conn_t *conn)
+{
+	return conn->callbacks->get_socket(conn)->on_close.data;
+}
+
+uint64_t loop_connection_id(h2o_conn_t *conn)
+{
+	return connection_of(conn)->id;
+}
+
+void loop_count_request(h2o_conn_t *conn, size_t body_len)
+{
+	struct connection *connection = connection_of(conn);
+
+	connection->requests++;
+	connection->bytes_in += body_len;
+}
+
+void loop_count_answer(h2o_conn_t *conn, size_t body_len)
+{
+	connection_of(conn)->bytes_out += body_len;
 }

@@ -37,7 +37,7 @@ struct loop {
 	unsigned int connections_open, connections_max;
 	struct db db;
 	struct mailbox mailbox;
-	uint64_t last_id;
+	uint64_t last_id, last_connection_id;
 	atomic_bool stopping;
 	sem_t ready, drained, finish; /* each posted once */
 };
@@ -65,5 +65,14 @@ void loop_finish(struct loop *loop);
 
 /* A new request id: the loop's number in the top byte, then a count. Loop's thread only. */
 uint64_t loop_next_id(struct loop *loop);
+
+/* The id of the connection behind h2o's. */
+uint64_t loop_connection_id(h2o_conn_t *conn);
+
+/* Counts a request, and what was read of its body, for its connection. */
+void loop_count_request(h2o_conn_t *conn, size_t body_len);
+
+/* Counts what is sent as the body of an answer. */
+void loop_count_answer(h2o_conn_t *conn, size_t body_len);
 
 #endif

@@ -23,7 +23,9 @@
 #include "auth.h"
 #include "http.h"
 #include "loop.h"
+#include "probes.h"
 #include "seed.h"
+#include "tls.h"
 
 /* Descriptors beside those of clients: for each loop about eight, and the rest. */
 #define SPARE_FDS (64 + 8 * CONFIG_THREADS_MAX)
@@ -101,6 +103,16 @@ static int open_database(struct server *server)
 	return 0;
 }
 
+static int open_tls(struct app *app)
+{
+	char why[256];
+
+	if (app->config.tls_certificate[0] == '\0')
+		return 0;
+	app->tls = tls_new(app->config.tls_certificate, app->config.tls_key, why, sizeof(why));
+	return app->tls != NULL ? 0 : cannot("cannot use TLS: %s", why);
+}
+
 static int open_listener(struct server *server)
 {
 	const struct config *config = &server->app.config;
@@ -130,6 +142,7 @@ static int start_workers(struct server *server)
 	struct app *app = &server->app;
 	int err;
 
+	limiter_init(&app->limiter);
 	err = password_hasher_start(&app->hasher);
 	if (err != 0)
 		return cannot("cannot start the hashing thread: %s", strerror(-err));
@@ -181,8 +194,9 @@ static void announce(const struct server *server)
 			NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 		return;
 	v6 = address.ss_family == AF_INET6;
-	fprintf(stderr, "coworkingd: listening on %s%s%s:%s, %u threads, database %s\n",
-		v6 ? "[" : "", host, v6 ? "]" : "", port, config->threads, config->db_path);
+	fprintf(stderr, "coworkingd: listening on %s%s%s%s:%s, %u threads, database %s\n",
+		config->tls_key[0] != '\0' ? "https://" : "", v6 ? "[" : "", host, v6 ? "]" : "",
+		port, config->threads, config->db_path);
 }
 
 static int start(struct server *server)
@@ -192,6 +206,8 @@ static int start(struct server *server)
 	err = init_libraries();
 	if (err == 0)
 		err = reserve_fds(&server->app.config);
+	if (err == 0)
+		err = open_tls(&server->app);
 	if (err == 0)
 		err = open_listener(server);
 	if (err == 0)
@@ -223,6 +239,7 @@ static void stop(struct server *server)
 	free(server->loops);
 	if (server->app.h2o != NULL)
 		http_conf_free(server->app.h2o);
+	tls_free(server->app.tls);
 	/* last of all connections: it moves the WAL into the database and removes it */
 	db_release(&server->app.writer_db);
 }
@@ -240,14 +257,20 @@ int main(int argc, char **argv)
 		return 0;
 	case CONFIG_USAGE_ERROR:
 		return 2;
+	case CONFIG_ERROR:
+		return 1;
 	}
+	PROBE(server__state, PROBE_STARTING, 0);
 	block_signals(&stop_signals);
 	err = start(&server);
 	if (err == 0) {
 		announce(&server);
+		PROBE(server__state, PROBE_SERVING, server.app.config.connections);
 		sigwait(&stop_signals, &signal_number);
+		PROBE(server__state, PROBE_DRAINING, server.app.config.connections);
 	}
 	stop(&server);
+	PROBE(server__state, PROBE_STOPPED, 0);
 	sodium_memzero(&server.app.secret, sizeof(server.app.secret));
 	return err == 0 ? 0 : 1;
 }

@@ -59,7 +59,7 @@ int model_rooms(struct db *db, const char *day, json_t **ret)
 		bind_text(stmt, 1, day);
 		err = collect_rooms(db, stmt, rooms);
 	}
-	db_reset(stmt);
+	db_reset(db, stmt);
 	if (err == 0)
 		*ret = rooms;
 	else
@@ -78,7 +78,7 @@ int model_room(struct db *db, const char *id, const char *day, json_t **ret)
 		bind_text(stmt, 2, id);
 		err = collect_rooms(db, stmt, rooms);
 	}
-	db_reset(stmt);
+	db_reset(db, stmt);
 	if (err == 0 && json_array_size(rooms) == 0)
 		err = -ENOENT;
 	if (err == 0)
@@ -103,7 +103,7 @@ int model_room_photos(struct db *db, const char *id, json_t **ret)
 		if (err != 0)
 			break;
 	}
-	db_reset(stmt);
+	db_reset(db, stmt);
 	if (err == 0 && room == NULL)
 		err = -ENOENT;
 	if (err == 0)
@@ -129,7 +129,37 @@ int model_user_by_name(struct db *db, const char *username, struct model_user *r
 	} else if (err == 0) {
 		err = -ENOENT;
 	}
-	db_reset(stmt);
+	db_reset(db, stmt);
+	return err;
+}
+
+int model_user_taken(struct db *db, const char *email, const char *username)
+{
+	sqlite3_stmt *stmt = db_stmt(db, STMT_TAKEN);
+	int err;
+
+	if (stmt == NULL)
+		return -EIO;
+	bind_text(stmt, 1, email);
+	bind_text(stmt, 2, username);
+	err = db_step(db, stmt);
+	db_reset(db, stmt);
+	return err == 1 ? -EEXIST : err;
+}
+
+int model_user_add(struct db *db, const struct model_user *user)
+{
+	sqlite3_stmt *stmt = db_stmt(db, STMT_USER_ADD);
+	int err;
+
+	if (stmt == NULL)
+		return -EIO;
+	bind_text(stmt, 1, user->id);
+	bind_text(stmt, 2, user->email);
+	bind_text(stmt, 3, user->username);
+	bind_text(stmt, 4, user->password_hash);
+	err = db_step(db, stmt);
+	db_reset(db, stmt);
 	return err;
 }
 
@@ -142,7 +172,7 @@ int model_user_exists(struct db *db, const char *id)
 		return -EIO;
 	bind_text(stmt, 1, id);
 	err = db_step(db, stmt);
-	db_reset(stmt);
+	db_reset(db, stmt);
 	if (err == 0)
 		return -ENOENT;
 	return err == 1 ? 0 : err;
@@ -173,11 +203,34 @@ int model_bookings(struct db *db, const char *user_id, unsigned int limit, unsig
 				break;
 		}
 	}
-	db_reset(stmt);
+	db_reset(db, stmt);
 	if (err == 0)
 		*ret = bookings;
 	else
 		json_decref(bookings);
+	return err;
+}
+
+int model_booking(struct db *db, const char *id, const char *user_id, json_t **ret)
+{
+	sqlite3_stmt *stmt = db_stmt(db, STMT_BOOKING);
+	json_t *booking = NULL;
+	int err;
+
+	if (stmt == NULL)
+		return -EIO;
+	bind_text(stmt, 1, id);
+	bind_text(stmt, 2, user_id);
+	err = db_step(db, stmt);
+	if (err == 1) {
+		booking = booking_from_row(stmt);
+		err = booking != NULL ? 0 : -ENOMEM;
+	} else if (err == 0) {
+		err = -ENOENT;
+	}
+	db_reset(db, stmt);
+	if (err == 0)
+		*ret = booking;
 	return err;
 }
 
@@ -194,7 +247,7 @@ int model_booking_add(struct db *db, const struct model_booking *booking)
 	bind_text(stmt, 4, booking->booked_on);
 	bind_text(stmt, 5, booking->created_at);
 	err = db_step(db, stmt);
-	db_reset(stmt);
+	db_reset(db, stmt);
 	return err;
 }
 
@@ -208,7 +261,7 @@ int model_booking_delete(struct db *db, const char *id, const char *user_id)
 	bind_text(stmt, 1, id);
 	bind_text(stmt, 2, user_id);
 	err = db_step(db, stmt);
-	db_reset(stmt);
+	db_reset(db, stmt);
 	if (err == 0 && sqlite3_changes(db->handle) == 0)
 		err = -ENOENT;
 	return err;

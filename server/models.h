@@ -16,8 +16,13 @@
 #include "password.h"
 #include "values.h"
 
+#define EMAIL_MAX    254 /* bytes; RFC 5321 section 4.5.3.1.3, without the angle brackets */
+#define USERNAME_MAX 256
+
 struct model_user {
 	char id[UUID_SIZE];
+	char email[EMAIL_MAX + 1];	 /* in lower case; not filled by model_user_by_name() */
+	char username[USERNAME_MAX + 1]; /* same */
 	char password_hash[PASSWORD_HASH_SIZE];
 };
 
@@ -41,12 +46,21 @@ STEP int model_room_photos(struct db *db, const char *id, json_t **ret);
 /* The id and the password hash behind a user name. */
 STEP int model_user_by_name(struct db *db, const char *username, struct model_user *ret);
 
+/* Whether an email or a user name is in use: 0, or -EEXIST. */
+STEP int model_user_taken(struct db *db, const char *email, const char *username);
+
+/* Adds a user; -EEXIST if the email or the user name is in use. */
+STEP int model_user_add(struct db *db, const struct model_user *user);
+
 /* Whether there is a user with this id: 0 or -ENOENT. */
 STEP int model_user_exists(struct db *db, const char *id);
 
 /* A user's bookings in the order they were made, limit of them after the first offset. */
 STEP int model_bookings(struct db *db, const char *user_id, unsigned int limit, unsigned int offset,
 			json_t **ret);
+
+/* One booking of a user; somebody else's is -ENOENT as well. */
+STEP int model_booking(struct db *db, const char *id, const char *user_id, json_t **ret);
 
 /* Adds a booking. -EEXIST if the room is taken on that day, -ENOENT if there is no such room. */
 STEP int model_booking_add(struct db *db, const struct model_booking *booking);

@@ -5,6 +5,8 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "probes.h"
+
 /* The least that OWASP's password storage guide asks for. */
 #define MEMORY_BYTES (19U * 1024 * 1024)
 #define PASSES	     2
@@ -29,16 +31,32 @@ int password_verify(const char *hash, const char *password)
 	return 0;
 }
 
+static int run(struct password_job *pj)
+{
+	uint64_t begin = PROBE_TIME(pwhash__done);
+	int err;
+
+	PROBE(pwhash__start, probe_request, MEMORY_BYTES);
+	if (pj->create)
+		err = password_hash(pj->password, pj->hash);
+	else
+		err = password_verify(pj->hash, pj->password);
+	PROBE(pwhash__done, probe_request, err, probe_since(begin));
+	return err;
+}
+
 static void *hasher_main(void *arg)
 {
 	struct password_hasher *hasher = arg;
-	struct password_check *check;
 	struct job *job;
+	int err;
 
 	pthread_setname_np(pthread_self(), "cw-hasher");
 	while ((job = job_take(&hasher->queue, 1)) != NULL) {
-		check = container_of(job, struct password_check, job);
-		job_reply(job, password_verify(check->hash, check->password));
+		probe_run(job->request_id);
+		err = run(container_of(job, struct password_job, job));
+		probe_pause(job->request_id);
+		job_reply(&hasher->queue, job, err);
 	}
 	return NULL;
 }
@@ -60,7 +78,7 @@ int password_hasher_start(struct password_hasher *hasher)
 	err = make_dummy(hasher);
 	if (err != 0)
 		return err;
-	job_queue_init(&hasher->queue, QUEUE_LIMIT);
+	job_queue_init(&hasher->queue, QUEUE_HASHER, QUEUE_LIMIT);
 	err = pthread_create(&hasher->thread, NULL, hasher_main, hasher);
 	if (err != 0)
 		job_queue_release(&hasher->queue);
@@ -79,13 +97,13 @@ const char *password_dummy(const struct password_hasher *hasher)
 	return hasher->dummy;
 }
 
-int password_submit(struct password_hasher *hasher, struct mailbox *mailbox,
-		    struct password_check *check)
+int password_submit(struct password_hasher *hasher, struct request *request,
+		    struct password_job *pj)
 {
-	return job_submit(&hasher->queue, mailbox, &check->job);
+	return job_submit(&hasher->queue, request, &pj->job);
 }
 
-void password_check_wipe(struct password_check *check)
+void password_job_wipe(struct password_job *pj)
 {
-	sodium_memzero(check->password, sizeof(check->password));
+	sodium_memzero(pj->password, sizeof(pj->password));
 }

@@ -15,9 +15,10 @@
 #define PASSWORD_MAX	   1024 /* bytes of a password */
 #define PASSWORD_HASH_SIZE 128	/* crypto_pwhash_STRBYTES; the text names its own parameters */
 
-/* A password to check; the submitter's, who wipes it before freeing it. */
-struct password_check {
+/* A password to check or to hash; the submitter's, who wipes it before freeing it. */
+struct password_job {
 	struct job job;
+	bool create; /* fill in hash, instead of comparing with it */
 	char password[PASSWORD_MAX + 1];
 	char hash[PASSWORD_HASH_SIZE];
 };
@@ -47,13 +48,13 @@ void password_hasher_stop(struct password_hasher *hasher);
 const char *password_dummy(const struct password_hasher *hasher);
 
 /*
- * Submits a check with password, hash and job.done set. The result of the job is that of
- * password_verify(). See job_submit().
+ * Submits a job with password, hash or create, and job.done set. Its result is that of
+ * password_verify() or password_hash(). See job_submit().
  */
-int password_submit(struct password_hasher *hasher, struct mailbox *mailbox,
-		    struct password_check *check);
+int password_submit(struct password_hasher *hasher, struct request *request,
+		    struct password_job *pj);
 
 /* Overwrites the password. */
-void password_check_wipe(struct password_check *check);
+void password_job_wipe(struct password_job *pj);
 
 #endif

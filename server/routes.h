@@ -10,8 +10,6 @@
 #include "compiler.h"
 #include "http.h"
 
-struct route;
-
 struct route_match {
 	const struct route *route;
 	const char *param; /* what stands for :id, inside the path; NULL if there is none */
@@ -24,7 +22,10 @@ struct route_match {
  */
 int route_find(enum http_method method, const char *path, size_t len, struct route_match *ret);
 
-/* The methods of a path, as the Allow header wants them. */
+/* The row of a route in the table, as the probes give it; -1 for NULL. */
+int route_id(const struct route *route);
+
+/* The methods of a path, as the Allow header wants them; empty if there is no such path. */
 void route_allow(const char *path, size_t len, char *ret, size_t size);
 
 /*

@@ -10,7 +10,7 @@ static int insert(struct db *db, sqlite3_stmt *stmt)
 {
 	int err = db_step(db, stmt);
 
-	db_reset(stmt);
+	db_reset(db, stmt);
 	return err;
 }
 
@@ -70,7 +70,7 @@ static int is_filled(struct db *db)
 	err = db_step(db, stmt);
 	if (err == 1)
 		err = sqlite3_column_int(stmt, 0);
-	db_reset(stmt);
+	db_reset(db, stmt);
 	return err;
 }
 

@@ -32,7 +32,7 @@ static const struct seed_room seed_rooms[] = {
 		.category = "open space",
 		.cost = 25,
 		.seats = 4,
-		.photos = { "/imgs/green_1.jpg", "/imgs/green_2.jpg" },
+		.photos = { "/imgs/green_1.png", "/imgs/green_2.png" },
 	},
 	{
 		.id = "0d5c1f3a-8f0e-4b57-9c3d-6a1be2f4a002",
@@ -40,7 +40,7 @@ static const struct seed_room seed_rooms[] = {
 		.category = "conference hall",
 		.cost = 250,
 		.seats = 50,
-		.photos = { "/imgs/red_1.jpg" },
+		.photos = { "/imgs/red_1.png" },
 	},
 	{
 		.id = "0d5c1f3a-8f0e-4b57-9c3d-6a1be2f4a003",
@@ -48,7 +48,7 @@ static const struct seed_room seed_rooms[] = {
 		.category = "shared desk",
 		.cost = 12.5,
 		.seats = 1,
-		.photos = { "/imgs/yellow_1.jpg", "/imgs/yellow_2.jpg", "/imgs/yellow_3.jpg" },
+		.photos = { "/imgs/yellow_1.png", "/imgs/yellow_2.png", "/imgs/yellow_3.png" },
 	},
 };
 

@@ -68,7 +68,7 @@ def _kill_what_failing_tests_left():
 class Server:
     """A running coworkingd. Give it the directory of another one to go on with its database."""
 
-    def __init__(self, *args, directory=None):
+    def __init__(self, *args, directory=None, environment=None):
         self.temporary = None
         if directory is None:
             self.temporary = tempfile.TemporaryDirectory(prefix="coworkingd-test-")
@@ -79,14 +79,15 @@ class Server:
         self.seen_ids = set()
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [binary(), "--listen", "127.0.0.1:0", "--db", self.db, *args], stderr=log)
+                [binary(), "--listen", "127.0.0.1:0", "--db", self.db, *args], stderr=log,
+                env={**os.environ, **(environment or {})})
         _started.append(self.process)
         self.port = self._wait_for_port()
 
     def _wait_for_port(self):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            found = re.search(r"listening on 127\.0\.0\.1:(\d+), (\d+) threads, database (.*)\n",
+            found = re.search(r"listening on (?:https://)?127\.0\.0\.1:(\d+), (\d+) threads, database (.*)\n",
                               self.stderr())
             if found:
                 return int(found.group(1))
@@ -125,7 +126,8 @@ class Server:
     def connection(self):
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
 
-    def request(self, method, path, body=None, token=None, headers=None, connection=None):
+    def request(self, method, path, body=None, token=None, headers=None, connection=None,
+                content_type="application/json"):
         headers = dict(headers or {})
         if token is not None:
             headers["Authorization"] = "Bearer " + token
@@ -140,10 +142,10 @@ class Server:
         finally:
             if own:
                 connection.close()
-        self.check(answer, method)
+        self.check(answer, method, content_type)
         return answer
 
-    def check(self, answer, method="GET"):
+    def check(self, answer, method="GET", content_type="application/json"):
         request_id = answer.headers["X-Request-Id"]
         assert re.fullmatch("[0-9a-f]{16}", request_id or ""), request_id
         assert request_id not in self.seen_ids, "X-Request-Id came twice"
@@ -151,9 +153,11 @@ class Server:
         if answer.status == 204:
             assert answer.body == b"" and answer.headers["Content-Length"] is None
             return
-        assert answer.headers["Content-Type"] == "application/json", answer.headers
+        assert answer.headers["Content-Type"] == content_type, answer.headers
         if method == "HEAD":
             assert answer.body == b""
+            return
+        if content_type != "application/json":
             return
         value = answer.json
         if answer.status >= 400:

@@ -112,7 +112,7 @@ class Rooms(ApiTest):
         answer = self.get("/rooms/%s/photos" % YELLOW)
         self.assertEqual(answer.status, 200)
         self.assertEqual(answer.json, {"id": YELLOW, "photos": [
-            "/imgs/yellow_%d.jpg" % n for n in (1, 2, 3)]})
+            "/imgs/yellow_%d.png" % n for n in (1, 2, 3)]})
 
     def test_head(self):
         connection = self.server.connection()
@@ -315,17 +315,25 @@ class Routing(ApiTest):
             self.assertEqual(self.get(path).status, 200, path)
 
     def test_methods(self):
-        allowed = {"/healthz": "GET, HEAD", "/auth/login": "POST", "/rooms": "GET, HEAD",
-                   "/rooms/" + GREEN: "GET, HEAD", "/rooms/%s/photos" % GREEN: "GET, HEAD",
-                   "/bookings": "GET, HEAD, POST", "/bookings/" + GREEN: "DELETE"}
+        allowed = {"/healthz": "GET, HEAD", "/auth/login": "POST", "/auth/signup": "POST",
+                   "/rooms": "GET, HEAD", "/rooms/" + GREEN: "GET, HEAD",
+                   "/rooms/%s/photos" % GREEN: "GET, HEAD", "/imgs/green_1.png": "GET, HEAD",
+                   "/bookings": "GET, HEAD, POST", "/bookings/" + GREEN: "GET, HEAD, DELETE",
+                   "/trace": "GET, HEAD"}
         for path, allow in allowed.items():
             for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
                            "get", "X"):
                 if method in allow.split(", "):
                     continue
+                if method == "OPTIONS":
+                    answer = self.server.request(method, path)
+                    self.assertEqual((answer.status, answer.headers["Allow"]),
+                                     (204, allow + ", OPTIONS"))
+                    continue
                 with self.subTest(path=path, method=method):
                     answer = self.server.request(method, path)
-                    self.assertEqual((answer.status, answer.headers["Allow"]), (405, allow))
+                    self.assertEqual((answer.status, answer.headers["Allow"]),
+                                     (405, allow + ", OPTIONS"))
                     if method != "HEAD":
                         self.assertEqual(answer.code, "method not allowed")
 

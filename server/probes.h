@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every USDT probe of the server: its contract with tools that look at it from outside. Nothing
+ * listens inside. A probe is a nop in a function of its own, probe_NAME(), whose arguments are
+ * therefore in the registers of the calling convention and nowhere else; it is called only while
+ * its semaphore says that somebody is attached, and what it is given is computed only then.
+ *
+ * Provider `coworking`. Ids are unique in the process: the loop's number in the top byte, then a
+ * count from 1; 0 stands for no request (the server's own work). Times are ns of CLOCK_MONOTONIC;
+ * a time is 0 if the probe was attached after it began. Strings end in NUL and are valid during
+ * the probe only. A result is 0 or a negative errno.
+ *
+ * Whose work a thread does. A request is worked on in pieces, each by one thread: it begins with
+ * request__start (the first, in the loop) or request__run (all others, in whatever thread), and
+ * ends with request__pause on the same thread. Between pieces a thread works for no request. So
+ * starts + runs = pauses, and request__done comes after the last pause. The default set of a tool
+ * that follows requests is request__*, db__stmt__*, db__txn__* and job__*: a simple read (GET
+ * /rooms) passes five of these, start, db__stmt__start, db__stmt__done, pause, done.
+ *
+ * A request that goes through a queue: job__enqueue in the loop's piece; job__dequeue when the
+ * other thread takes it, with others maybe; request__run and request__pause around its own work
+ * there; job__reply when its result goes back to the loop, whose next piece sends the answer. The
+ * writer's items between db__txn__begin and db__txn__commit on its thread share that commit.
+ *
+ * How a statement's time is counted: from its first step to its reset, the making of JSON from its
+ * rows included.
+ */
+#ifndef COWORKING_PROBES_H
+#define COWORKING_PROBES_H
+
+#include <stdint.h>
+
+#include "clock.h"
+#include "compiler.h"
+
+/* request__done's flags */
+#define PROBE_ABORTED	1 /* the client left before it was answered */
+#define PROBE_KEEPALIVE 2 /* the connection stays open */
+
+/* server__state's states */
+enum probe_state {
+	PROBE_STARTING,
+	PROBE_SERVING,
+	PROBE_DRAINING,
+	PROBE_STOPPED,
+};
+
+/*
+ * PROBE(name, ...) fires a probe if anybody is attached to it. PROBE_ENABLED(name) tells that, for
+ * what takes more than an expression to compute. PROBE_TIME(name) is the time now if name, the
+ * probe that will report it, is attached, and 0 otherwise; probe_since() the time since then.
+ */
+#ifdef COWORKING_NO_PROBES
+#define PROBE_ENABLED(name) 0
+#else
+/* the kernel changes it: it must be read each time */
+#define PROBE_ENABLED(name) __builtin_expect(coworking_##name##_semaphore != 0, 0)
+#endif
+
+#define PROBE(name, ...)                           \
+	do {                                       \
+		if (PROBE_ENABLED(name))           \
+			probe_##name(__VA_ARGS__); \
+	} while (0)
+
+#define PROBE_TIME(name) (PROBE_ENABLED(name) ? clock_ns() : 0)
+
+static inline uint64_t probe_since(uint64_t begin)
+{
+	return begin != 0 ? clock_ns() - begin : 0;
+}
+
+#define DECLARE_PROBE(name, ...)                                    \
+	extern volatile unsigned short coworking_##name##_semaphore \
+		__attribute__((visibility("hidden")));              \
+	STEP void probe_##name(__VA_ARGS__)
+
+/* A connection: accepted by a loop; closed, after so many requests and bytes of their bodies. */
+DECLARE_PROBE(conn__open, uint64_t conn_id, unsigned int thread, int fd);
+DECLARE_PROBE(conn__close, uint64_t conn_id, uint64_t requests, uint64_t bytes_in,
+	      uint64_t bytes_out);
+
+/*
+ * A request begins: read completely, its route found, nothing else done. method is enum
+ * http_method (GET 0, HEAD 1, POST 2, DELETE 3, OPTIONS 4, other 5); path without the query,
+ * decoded, the first 255 bytes; route_id the row in routes.c, -1 for none.
+ */
+DECLARE_PROBE(request__start, uint64_t req_id, uint64_t conn_id, int method, const char *path,
+	      int route_id, uint64_t body_len);
+DECLARE_PROBE(request__run, uint64_t req_id);
+DECLARE_PROBE(request__pause, uint64_t req_id);
+/* Its answer is made and goes to the socket; bytes of the body. */
+DECLARE_PROBE(response__start, uint64_t req_id, int status, uint64_t bytes);
+/* It is over: sent, or given up. The last probe of a request; duration from request__start. */
+DECLARE_PROBE(request__done, uint64_t req_id, int route_id, int status, uint64_t bytes,
+	      uint64_t dur_ns, unsigned int flags);
+
+/* The handler of a route, by its function's name; jobs it submits go on after its return. */
+DECLARE_PROBE(handler__entry, uint64_t req_id, int route_id, const char *name);
+DECLARE_PROBE(handler__return, uint64_t req_id, int route_id, int result);
+
+/* The check of a bearer token; user_id is "" where it failed. */
+DECLARE_PROBE(auth__start, uint64_t req_id, uint64_t token_len);
+DECLARE_PROBE(auth__done, uint64_t req_id, int result, const char *user_id);
+
+/* A password hash, made or checked, in the hashing thread; memlimit in bytes. */
+DECLARE_PROBE(pwhash__start, uint64_t req_id, uint64_t memlimit);
+DECLARE_PROBE(pwhash__done, uint64_t req_id, int result, uint64_t dur_ns);
+
+/* JSON read, len bytes of it, err_pos where it broke (0 if it did not); and written. */
+DECLARE_PROBE(json__parse__start, uint64_t req_id, uint64_t len);
+DECLARE_PROBE(json__parse__done, uint64_t req_id, uint64_t len, int result, uint64_t err_pos);
+DECLARE_PROBE(json__dump__start, uint64_t req_id);
+DECLARE_PROBE(json__dump__done, uint64_t req_id, uint64_t len, uint64_t dur_ns);
+
+/*
+ * An SQL statement: stmt_id is enum db_stmt, sql its text with ?1 where values go (never any
+ * user's data), role 0 for a loop's connection and 1 for the writer's; rc is SQLite's extended
+ * result code (101 SQLITE_DONE, 100 SQLITE_ROW if rows were left unread).
+ */
+DECLARE_PROBE(db__stmt__start, uint64_t req_id, int stmt_id, const char *sql, int role);
+DECLARE_PROBE(db__stmt__done, uint64_t req_id, int stmt_id, int rc, uint64_t rows,
+	      uint64_t vm_steps, uint64_t dur_ns);
+/* A transaction of the writer with n_items requests in it; rolled back if result is not 0. */
+DECLARE_PROBE(db__txn__begin, uint64_t txn_id);
+DECLARE_PROBE(db__txn__commit, uint64_t txn_id, unsigned int n_items, uint64_t dur_ns, int result);
+/* The database is locked by another process; waits for the tries-th time (from 0). */
+DECLARE_PROBE(db__busy, uint64_t req_id, int stmt_id, int tries);
+/* The writer has moved the WAL, frames long, into the database; rc is SQLite's. */
+DECLARE_PROBE(db__checkpoint, int frames, uint64_t dur_ns, int rc);
+
+/*
+ * A request in a queue (1 the writer's, 2 the hasher's): put in, as the depth-th; taken out, after
+ * wait_ns; its result sent back to its loop, work_ns after it was taken out.
+ */
+DECLARE_PROBE(job__enqueue, uint64_t req_id, int queue, unsigned int depth);
+DECLARE_PROBE(job__dequeue, uint64_t req_id, int queue, uint64_t wait_ns);
+DECLARE_PROBE(job__reply, uint64_t req_id, int queue, int result, uint64_t work_ns);
+
+/* The process: enum probe_state, and how many connections it takes. */
+DECLARE_PROBE(server__state, int state, unsigned int connections);
+
+/* GET /trace: somebody wants what just happened to be kept. */
+DECLARE_PROBE(trace__request, uint64_t req_id, const char *user_id);
+
+/*
+ * The request that this thread is working on, for probes in places that know of no request; 0 for
+ * none. Set by the three below alone.
+ */
+extern _Thread_local uint64_t probe_request;
+
+/* Begins a piece of work. */
+static inline void probe_run(uint64_t req_id)
+{
+	probe_request = req_id;
+	PROBE(request__run, req_id);
+}
+
+/* Ends it. */
+static inline void probe_pause(uint64_t req_id)
+{
+	PROBE(request__pause, req_id);
+	probe_request = 0;
+}
+
+#endif
