@@ -18,6 +18,12 @@ struct write_field {
 	const char *key, *value;
 };
 
+/*
+ * A profile of differences has two types: 0 is what was before, 1 what is now. Normalized: what was
+ * before counts as if both had the same sum.
+ */
+enum write_diff { WRITE_NO_DIFF, WRITE_DIFF_ABSOLUTE, WRITE_DIFF_NORMALIZED };
+
 struct write_options {
 	/*
 	 * The value shown: an index of a type or PROFILE_NONE, which is the profile's default for
@@ -25,7 +31,8 @@ struct write_options {
 	 * hold all types and take this one, if given, as their default.
 	 */
 	uint32_t type;
-	const char *title;		  /* NULL: "Flame graph" */
+	enum write_diff diff;		  /* pictures show how the types differ */
+	const char *title;		  /* NULL: by what the type measures */
 	const struct write_field *fields; /* shown in this order above pictures and reports */
 	size_t nr_fields;
 	unsigned int top;   /* rows of a report's tables; 0: 20 */

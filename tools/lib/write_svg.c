@@ -11,6 +11,8 @@
 #include "sink.h"
 #include "strbuf.h"
 #include "util.h"
+#include "write_svg_data.h"
+#include "write_svg_paint.h"
 
 #define CHUNK (64 * 1024)
 
@@ -21,53 +23,17 @@
 #define TITLE_HEIGHT 34
 #define LINE_HEIGHT  17
 #define MIN_DRAWN    0.2
+/*
+ * What the script does not need is kept small: the least width doubles, up to a limit, until so few
+ * frames are drawn.
+ */
+#define MAX_DRAWN   1000
+#define LARGEST_MIN 6.4
 /* A column of the 11px monospaced font, on the wide side: what is clipped is clipped by this. */
 #define TEXT_COLUMN  6.7
 #define TEXT_PADDING 3.0
 #define MIN_COLUMNS  3
 #define FACT_COLUMNS 170 /* of a line of facts below the title */
-
-/*
- * Hues after Okabe and Ito's palette ("Color Universal Design", 2008), lightened to carry dark
- * text; three shades of each set neighbours apart, chosen by the function's name.
- */
-#define NR_SHADES 3
-
-enum paint { PAINT_PROGRAM, PAINT_LIBRARY, PAINT_LIBC, PAINT_KERNEL, PAINT_NOTE, PAINT_INLINED };
-#define NR_PAINTS 6
-
-struct paint_style {
-	char class; /* with the shade's digit after it */
-	const char *legend;
-	const char *light[NR_SHADES], *dark[NR_SHADES];
-};
-
-static const struct paint_style paints[NR_PAINTS] = {
-	[PAINT_PROGRAM] = { 'p',
-			    "program",
-			    { "#f3a83b", "#f6b85c", "#f0b04e" },
-			    { "#d08a25", "#c58122", "#db9636" } },
-	[PAINT_INLINED] = { 'i',
-			    "inlined",
-			    { "#f4ea7a", "#f7ef94", "#efe46a" },
-			    { "#cfc552", "#c2b846", "#d9d065" } },
-	[PAINT_LIBRARY] = { 'l',
-			    "library",
-			    { "#7cc4f0", "#93cff3", "#6dbbea" },
-			    { "#5a9fc8", "#5094bc", "#67abd3" } },
-	[PAINT_LIBC] = { 'c',
-			 "C library",
-			 { "#4db795", "#62c2a4", "#57b999" },
-			 { "#379a7a", "#318d6f", "#43a687" } },
-	[PAINT_KERNEL] = { 'k',
-			   "kernel",
-			   { "#d793b9", "#dea4c5", "#d08bb2" },
-			   { "#b8739b", "#ac698f", "#c27fa6" } },
-	[PAINT_NOTE] = { 'n',
-			 "thread, or not code",
-			 { "#d3d6db", "#d3d6db", "#d3d6db" },
-			 { "#868c95", "#868c95", "#868c95" } },
-};
 
 /* Neighbours too narrow to be drawn one by one. */
 struct gap {
@@ -82,7 +48,11 @@ struct svg {
 	const struct write_options *o;
 	struct sink *out;
 	size_t type;
-	const char *unit;
+	const char *unit, *title;
+	enum paint_kind kind;
+	double before_scale; /* differential: what values before are multiplied by */
+	double min_drawn;
+	size_t nr_drawn;
 	struct flame_tree tree;
 	double *x, *width; /* of each node; width 0: not drawn */
 	struct gap *gaps;
@@ -95,45 +65,18 @@ struct svg {
 	struct strbuf scratch;
 };
 
-/* XML 1.0 section 2.2 knows no way to write most control characters, so none is. */
-static void put_escaped(struct strbuf *b, const char *s)
-{
-	uint32_t c;
-
-	while ((c = utf8_next(&s))) {
-		if (c == '&')
-			strbuf_puts(b, "&amp;");
-		else if (c == '<')
-			strbuf_puts(b, "&lt;");
-		else if (c == '>')
-			strbuf_puts(b, "&gt;");
-		else if (c == '"')
-			strbuf_puts(b, "&quot;");
-		else
-			strbuf_put_utf8(b, utf8_unsafe(c) ? UTF8_REPLACEMENT : c);
-	}
-}
-
 static void put_clipped(struct svg *g, const char *s, size_t columns)
 {
 	strbuf_reset(&g->scratch);
 	strbuf_puts_clipped(&g->scratch, s, columns);
-	put_escaped(&g->text, strbuf_str(&g->scratch));
+	svg_put_escaped(&g->text, strbuf_str(&g->scratch));
 	if (strbuf_error(&g->scratch))
 		g->text.failed = true;
 }
 
 static enum paint node_paint(const struct svg *g, uint32_t node)
 {
-	static const enum paint by_origin[FRAME_NR_ORIGINS] = {
-		[FRAME_PROGRAM] = PAINT_PROGRAM, [FRAME_LIBRARY] = PAINT_LIBRARY,
-		[FRAME_LIBC] = PAINT_LIBC,	 [FRAME_KERNEL] = PAINT_KERNEL,
-		[FRAME_NOTE] = PAINT_NOTE,
-	};
-
-	if (g->tree.nodes[node].inlined)
-		return PAINT_INLINED;
-	return by_origin[flame_symbol(&g->tree, node)->origin];
+	return paint_of(flame_symbol(&g->tree, node)->origin, g->tree.nodes[node].inlined);
 }
 
 static size_t subtree_size(const struct flame_tree *t, uint32_t top)
@@ -153,7 +96,7 @@ static int end_gap(struct svg *g, struct gap *gap)
 	struct gap done = *gap;
 
 	*gap = (struct gap){ 0 };
-	if (done.width < MIN_DRAWN)
+	if (done.width < g->min_drawn)
 		return 0;
 	if (array_grow((void **)&g->gaps, g->nr_gaps, &g->cap_gaps, sizeof(*g->gaps)))
 		return -ENOMEM;
@@ -190,12 +133,15 @@ static int lay_out_children(struct svg *g, uint32_t parent)
 		/* Sums that saturated, and rounding, must not leave the parent. */
 		double width = MIN((double)nodes[i].total * scale, end - x);
 
-		if (width < MIN_DRAWN) {
+		if (!nodes[i].total) /* it is gone since: the script has a strip for it */
+			continue;
+		if (width < g->min_drawn) {
 			widen_gap(g, &gap, i, x, width);
 		} else {
 			err = end_gap(g, &gap);
 			g->x[i] = x;
 			g->width[i] = width;
+			g->nr_drawn++;
 			g->painted[node_paint(g, i)] = true;
 			g->max_depth = MAX(g->max_depth, nodes[i].depth);
 		}
@@ -204,18 +150,15 @@ static int lay_out_children(struct svg *g, uint32_t parent)
 	return err ? err : end_gap(g, &gap);
 }
 
-static int lay_out(struct svg *g)
+static int lay_out_once(struct svg *g)
 {
-	size_t n = g->tree.nr_nodes;
 	uint32_t at = FLAME_ROOT;
 	int err = 0;
 
-	g->x = calloc(n, sizeof(*g->x));
-	g->width = calloc(n, sizeof(*g->width));
-	if (!g->x || !g->width)
-		return -ENOMEM;
-	if (!g->tree.nodes[FLAME_ROOT].total)
-		return 0;
+	g->nr_gaps = g->hidden_frames = g->nr_drawn = 0;
+	g->hidden_total = 0;
+	g->max_depth = 0;
+	memset(g->width, 0, g->tree.nr_nodes * sizeof(*g->width));
 	g->x[FLAME_ROOT] = MARGIN;
 	g->width[FLAME_ROOT] = WIDTH - 2 * MARGIN;
 	g->painted[PAINT_NOTE] = true;
@@ -229,13 +172,24 @@ static int lay_out(struct svg *g)
 	return err;
 }
 
-static void put_palette(struct svg *g, bool dark)
+static int lay_out(struct svg *g)
 {
-	for (size_t i = 0; i < NR_PAINTS; i++)
-		for (size_t j = 0; j < NR_SHADES; j++)
-			strbuf_printf(&g->text, ".%c%zu{fill:%s}", paints[i].class, j,
-				      dark ? paints[i].dark[j] : paints[i].light[j]);
-	strbuf_putc(&g->text, '\n');
+	size_t n = g->tree.nr_nodes;
+	int err;
+
+	g->x = calloc(n, sizeof(*g->x));
+	g->width = calloc(n, sizeof(*g->width));
+	if (!g->x || !g->width)
+		return -ENOMEM;
+	g->min_drawn = MIN_DRAWN;
+	if (!g->tree.nodes[FLAME_ROOT].total)
+		return 0;
+	err = lay_out_once(g);
+	while (!err && g->nr_drawn > MAX_DRAWN && g->min_drawn < LARGEST_MIN) {
+		g->min_drawn *= 2;
+		err = lay_out_once(g);
+	}
+	return err;
 }
 
 static void put_style(struct svg *g)
@@ -248,12 +202,11 @@ static void put_style(struct svg *g)
 		    ".s,.s tspan{font:12px system-ui,\"Segoe UI\",Helvetica,Arial,sans-serif}\n"
 		    ".b{fill:#ffffff}.h,.s{fill:#14161a}.q{fill:#5b626d}.m{fill:#b4b9c1}\n"
 		    "g:hover>rect{stroke:#14161a;stroke-width:1}\n");
-	put_palette(g, false);
 	strbuf_puts(&g->text, "@media (prefers-color-scheme:dark){\n"
 			      ".b{fill:#16181d}.h,.s{fill:#e8eaee}.q{fill:#9aa1ac}.m{fill:#565c66}"
-			      "g:hover>rect{stroke:#fff}\n");
-	put_palette(g, true);
-	strbuf_puts(&g->text, "}\n</style>\n");
+			      "g:hover>rect{stroke:#fff}}\n");
+	paint_put_style(&g->text, g->kind, g->o->diff);
+	strbuf_puts(&g->text, "</style>\n");
 }
 
 /* The facts, several to a line. Returns the height of the picture down to the last of them. */
@@ -285,37 +238,51 @@ static int put_facts(struct svg *g)
 	return y;
 }
 
+static double put_legend_entry(struct svg *g, const char *class, const char *text, double x, int y)
+{
+	strbuf_printf(&g->text,
+		      "<rect class=\"%s\" x=\"%g\" y=\"%d\" width=\"12\" height=\"12\" "
+		      "rx=\"2\"/><text class=\"s\" x=\"%g\" y=\"%d\">%s</text>\n",
+		      class, x, y - 10, x + 17, y, text);
+	return x + 17 + 7.0 * (double)strlen(text) + 14;
+}
+
 static int put_legend(struct svg *g, int y)
 {
 	static const enum paint order[] = { PAINT_PROGRAM, PAINT_INLINED, PAINT_LIBRARY,
 					    PAINT_LIBC,	   PAINT_KERNEL,  PAINT_NOTE };
+	static const char *const deltas[][2] = {
+		{ "d0", "far less" },	      { "d2", "less" },
+		{ "d4", "as before" },	      { "d6", "more" },
+		{ "d8", "far more, or new" },
+	};
 	double x = MARGIN;
 
 	y += LINE_HEIGHT + 4;
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		const struct paint_style *paint = &paints[order[i]];
+	for (size_t i = 0; g->o->diff && i < ARRAY_SIZE(deltas); i++)
+		x = put_legend_entry(g, deltas[i][0], deltas[i][1], x, y);
+	for (size_t i = 0; !g->o->diff && i < ARRAY_SIZE(order); i++) {
+		char class[] = { paint_class(order[i]), '0', '\0' };
 
-		if (!g->painted[order[i]])
-			continue;
-		strbuf_printf(&g->text,
-			      "<rect class=\"%c0\" x=\"%g\" y=\"%d\" width=\"12\" height=\"12\" "
-			      "rx=\"2\"/><text class=\"s\" x=\"%g\" y=\"%d\">%s</text>\n",
-			      paint->class, x, y - 10, x + 17, y, paint->legend);
-		x += 17 + 7.0 * (double)strlen(paint->legend) + 14;
+		if (g->painted[order[i]])
+			x = put_legend_entry(g, class, paint_legend(order[i]), x, y);
 	}
 	return y;
 }
 
 /* "1.23s, 12.30%" */
-static void put_share(struct svg *g, int64_t value)
+static void put_share_of(struct svg *g, int64_t value, int64_t whole)
 {
 	char number[MEASURE_LEN], percent[MEASURE_LEN];
 
 	measure_value(measure_for(value, g->unit), value, number);
-	put_escaped(&g->text, number);
-	strbuf_printf(
-		&g->text, ", %s",
-		measure_percent((double)value, (double)g->tree.nodes[FLAME_ROOT].total, percent));
+	svg_put_escaped(&g->text, number);
+	strbuf_printf(&g->text, ", %s", measure_percent((double)value, (double)whole, percent));
+}
+
+static void put_share(struct svg *g, int64_t value)
+{
+	put_share_of(g, value, g->tree.nodes[FLAME_ROOT].total);
 }
 
 static void put_tooltip(struct svg *g, uint32_t node)
@@ -324,16 +291,19 @@ static void put_tooltip(struct svg *g, uint32_t node)
 	const struct flame_node *n = &g->tree.nodes[node];
 
 	strbuf_puts(&g->text, "<title>");
-	put_escaped(&g->text, s->name);
+	svg_put_escaped(&g->text, s->name);
 	if (n->inlined)
 		strbuf_puts(&g->text, " (inlined)");
 	if (*s->module) {
 		strbuf_puts(&g->text, "\n");
-		put_escaped(&g->text, s->module);
+		svg_put_escaped(&g->text, s->module);
 	}
 	strbuf_puts(&g->text, "\n");
 	put_share(g, n->total);
-	if (g->type)
+	if (g->o->diff) {
+		strbuf_puts(&g->text, "\nbefore: ");
+		put_share_of(g, n->samples, g->tree.nodes[FLAME_ROOT].samples);
+	} else if (g->type)
 		strbuf_printf(&g->text, ", %" PRId64 " samples", n->samples);
 	if (n->self && n->self != n->total) {
 		strbuf_puts(&g->text, "\nitself: ");
@@ -357,8 +327,12 @@ static void put_node(struct svg *g, uint32_t node, int top)
 	const char *name = flame_symbol(&g->tree, node)->name;
 	int y = top + (int)g->tree.nodes[node].depth * FRAME_HEIGHT;
 	double columns = (g->width[node] - 2 * TEXT_PADDING) / TEXT_COLUMN;
-	char class[] = { paints[node_paint(g, node)].class,
-			 (char)('0' + hash_bytes(name, strlen(name)) % NR_SHADES), '\0' };
+	char origin[] = { paint_class(node_paint(g, node)), paint_shade(name), '\0' };
+	const struct flame_node *n = &g->tree.nodes[node];
+	const char *class = origin;
+
+	if (g->o->diff)
+		class = paint_delta((double)n->samples * g->before_scale, (double)n->total);
 
 	strbuf_puts(&g->text, "<g>");
 	put_tooltip(g, node);
@@ -413,7 +387,7 @@ static void put_footer(struct svg *g, int y)
 		strbuf_printf(&g->text,
 			      "<text class=\"s q\" x=\"%g\" y=\"%d\">%zu frames narrower than "
 			      "%g px are not drawn one by one (",
-			      MARGIN, y, g->hidden_frames, MIN_DRAWN);
+			      MARGIN, y, g->hidden_frames, g->min_drawn);
 		put_share(g, g->hidden_total);
 		strbuf_puts(&g->text, ").</text>\n");
 	}
@@ -421,19 +395,19 @@ static void put_footer(struct svg *g, int y)
 
 static void put_head(struct svg *g, int height)
 {
-	const char *title = g->o->title ? g->o->title : "Flame graph";
-
 	strbuf_printf(&g->text,
 		      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 		      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%g\" height=\"%d\" "
 		      "viewBox=\"0 0 %g %d\" role=\"img\">\n<title>",
 		      WIDTH, height, WIDTH, height);
-	put_escaped(&g->text, title);
+	svg_put_escaped(&g->text, g->title);
 	strbuf_puts(&g->text, "</title>\n");
 	put_style(g);
-	strbuf_puts(&g->text, "<rect class=\"b\" width=\"100%\" height=\"100%\"/>\n");
+	strbuf_puts(
+		&g->text,
+		"<g id=\"periscope-static\">\n<rect class=\"b\" width=\"100%\" height=\"100%\"/>\n");
 	strbuf_printf(&g->text, "<text class=\"h\" x=\"%g\" y=\"%d\">", MARGIN, TITLE_HEIGHT - 6);
-	put_clipped(g, title, FACT_COLUMNS / 2);
+	put_clipped(g, g->title, FACT_COLUMNS / 2);
 	strbuf_puts(&g->text, "</text>\n");
 }
 
@@ -457,28 +431,64 @@ static int put_picture(struct svg *g)
 	return err ? err : put_frames(g, top);
 }
 
-int write_svg(const struct profile *p, const struct write_options *o, struct sink *out)
+/* What is shown and by what name. Returns 0, or -EINVAL for a type that the profile does not have. */
+static int choose(struct svg *g)
 {
-	struct svg g = {
-		.p = p,
-		.o = o,
-		.out = out,
-		.type = o->type == PROFILE_NONE ? p->default_type : o->type,
+	const struct profile *p = g->p;
+	const char *type;
+
+	g->type = g->o->type == PROFILE_NONE ? p->default_type : g->o->type;
+	if (g->o->diff)
+		g->type = 1;
+	if (g->type && g->type >= p->nr_types)
+		return -EINVAL;
+	g->unit = p->nr_types ? profile_str(p, p->types[g->type].unit) : "count";
+	type = p->nr_types ? profile_str(p, p->types[g->type].name) : "";
+	g->kind = paint_kind(type, g->unit);
+	g->title = g->o->title ? g->o->title : paint_title(g->kind, type);
+	return 0;
+}
+
+static void compare_sums(struct svg *g)
+{
+	const struct flame_node *root = &g->tree.nodes[FLAME_ROOT];
+
+	g->before_scale = 1;
+	if (g->o->diff == WRITE_DIFF_NORMALIZED && root->samples)
+		g->before_scale = (double)root->total / (double)root->samples;
+}
+
+static int put_data(struct svg *g)
+{
+	struct svg_data data = {
+		.tree = &g->tree, .o = g->o, .title = g->title, .unit = g->unit, .type = g->type
 	};
 	int err;
 
-	if (g.type && g.type >= p->nr_types)
-		return -EINVAL;
-	g.unit = p->nr_types ? profile_str(p, p->types[g.type].unit) : "count";
-	err = flame_tree_init(&g.tree, p, g.type);
+	strbuf_puts(&g->text, "</g>\n");
+	err = sink_flush(g->out, &g->text, 0);
+	if (!err)
+		err = svg_data_write(&data, g->out);
+	strbuf_puts(&g->text, "</svg>\n");
+	return err ? err : sink_flush(g->out, &g->text, 0);
+}
+
+int write_svg(const struct profile *p, const struct write_options *o, struct sink *out)
+{
+	struct svg g = { .p = p, .o = o, .out = out };
+	int err = choose(&g);
+
 	if (err)
 		return err;
+	err = flame_tree_init(&g.tree, p, g.type, o->diff ? FLAME_BOTH : 0);
+	if (err)
+		return err;
+	compare_sums(&g);
 	err = lay_out(&g);
 	if (!err)
 		err = put_picture(&g);
-	strbuf_puts(&g.text, "</svg>\n");
 	if (!err)
-		err = sink_flush(out, &g.text, 0);
+		err = put_data(&g);
 	strbuf_release(&g.text);
 	strbuf_release(&g.scratch);
 	free(g.gaps);

@@ -3,10 +3,12 @@
 #define PERISCOPE_WRITE_SVG_H
 
 /*
- * A flame graph in one SVG file without script: the whole tree, root at the top, each frame as wide
- * as its share of the value, with a tooltip. Frames too narrow to see are not drawn but counted.
- * Colours say where code comes from; they are the same in every run and tell apart for the
- * colour-blind. Well-formed XML 1.0 whatever the names are.
+ * A flame graph in one SVG file that needs nothing else: a picture that any viewer draws, root at
+ * the top, each frame as wide as its share of the value, with a tooltip, in which frames too narrow
+ * to see are counted instead of drawn; and the whole tree with a script (write_svg_data.h), which in
+ * a browser takes the picture's place and lets people search, zoom and turn it around. Colours say
+ * where code comes from, or how much it grew (write_svg_paint.h); they are the same in every run.
+ * Well-formed XML 1.0 whatever the names are.
  */
 
 #include "write.h"
