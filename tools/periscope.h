@@ -11,6 +11,7 @@ struct command {
 };
 
 extern const struct command cmd_cpu;
+extern const struct command cmd_flame;
 
 #define PERISCOPE_VERSION "0.1.0"
 

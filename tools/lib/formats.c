@@ -6,6 +6,7 @@
 
 #include "write_folded.h"
 #include "write_pprof.h"
+#include "write_speedscope.h"
 #include "write_svg.h"
 #include "write_text.h"
 
@@ -13,6 +14,7 @@ const struct format profile_formats[] = {
 	{ "pprof", ".pb.gz", "pprof profile", write_pprof },
 	{ "folded", ".folded", "folded stacks", write_folded },
 	{ "svg", ".svg", "flame graph", write_svg },
+	{ "speedscope", ".speedscope.json", "speedscope profile", write_speedscope },
 	{ "text", ".txt", "report", write_text },
 	{ 0 },
 };
