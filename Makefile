@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all bpf check demo test bench install lint clean setup-build setup-test
+.PHONY: all bpf check demo test bench vm install lint clean setup-build setup-test
 
 CC      := gcc
 CXX     := g++
@@ -192,6 +192,13 @@ bench:
 	$(Q)scripts/setup build bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/bench $(B) $(BENCH)
+
+# Older kernels, each in an emulated guest. VM: which, as tests/vm/run takes them (VM='6.1 6.12').
+vm:
+	$(Q)scripts/setup build test vm
+	$(Q)$(MAKE) --no-print-directory all bpf $(WORKLOADS) $(UT)/test_vmlinux \
+		$(B)/bpf/vmlinux_check.bpf.o
+	$(Q)tests/vm/run $(B) $(VM)
 
 lint:
 	$(Q)scripts/lint
