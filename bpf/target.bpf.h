@@ -18,6 +18,7 @@
 #define TARGET_EVENTS_SIZE (8 << 20)
 
 const volatile __u32 targ_pidns;     /* 0: the initial PID namespace */
+const volatile __u32 targ_tgid;	     /* the only process there will be, or 0 */
 const volatile bool filter_tids;     /* only threads in `tids` */
 const volatile bool follow_children; /* forks of ours are ours */
 
@@ -108,8 +109,12 @@ static __always_inline struct target_ids current_ids(void)
 /* The process if the thread is to be watched, else NULL. */
 static __always_inline struct target_proc *target_lookup(struct target_ids ids)
 {
-	struct target_proc *p = bpf_map_lookup_elem(&procs, &ids.tgid);
+	struct target_proc *p;
 
+	/* Most hits are other processes', which this spares the look into a cold map. */
+	if (targ_tgid && ids.tgid != targ_tgid)
+		return NULL;
+	p = bpf_map_lookup_elem(&procs, &ids.tgid);
 	if (!p || (filter_tids && !bpf_map_lookup_elem(&tids, &ids.tid)))
 		return NULL;
 	return p;

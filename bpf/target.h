@@ -14,6 +14,7 @@
 struct target_proc {
 	__u32 first_mapping;
 	__u32 nr_mappings;
+	__u32 generation; /* of this set; no two sets have the same */
 };
 
 /* One executable mapping, sorted by start within its process. */

@@ -426,6 +426,7 @@ static int run(const struct options *o)
 		.children = o->target.children,
 		.tids = o->target.tids.items,
 		.nr_tids = o->target.tids.nr,
+		.only = o->target.pids.nr == 1 && !o->target.children ? o->target.pids.items[0] : 0,
 	};
 	struct result res = { .o = o };
 	int status;

@@ -156,7 +156,11 @@ class SpecialStacks(LiveTest):
                 "cpu", "--children", "-p", workload.pid, "-F", 199, "-f", "-U", 4
             )
         self.assert_whole(result)
-        self.assert_stacks(result, case)
+        # A sample may come while the late child is being forked.
+        strange = self.strange_stacks(result, case.stacks)
+        self.assertLessEqual(sum(strange.values()), 10, strange)
+        for stack in strange:
+            self.assertIn("main;begin_child;", stack)
         self.assert_seen(result, "leaf_late", 5)
 
     def test_children_that_are_there_already(self):

@@ -111,6 +111,7 @@ static void set_knobs(struct capture_cpu *c)
 
 	if (!stat("/proc/self/ns/pid", &st) && st.st_ino != INITIAL_PIDNS)
 		b->rodata->targ_pidns = st.st_ino;
+	b->rodata->targ_tgid = c->o.only;
 	b->rodata->filter_tids = c->o.nr_tids > 0;
 	b->rodata->follow_children = c->o.children;
 	b->rodata->user_stacks = c->o.user;
@@ -292,6 +293,7 @@ static int open_event(const struct capture_cpu *c, enum cpu_event event, int cpu
 		.freq = 1,
 		.disabled = 1,
 		.exclude_hv = 1,
+		.exclude_idle = 1,
 	};
 	int fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 

@@ -30,6 +30,7 @@ struct capture_cpu_options {
 	enum cpu_event event;
 	bool user, kernel; /* which stacks */
 	bool children;	   /* follow forks */
+	pid_t only;	   /* the one process that will ever be added; 0: there may be more */
 	const pid_t *tids; /* only these threads; nr 0: all */
 	size_t nr_tids;
 };

@@ -28,10 +28,11 @@ uint64_t cfi_uint(struct cfi_reader *r, size_t size)
 	return value;
 }
 
-uint64_t cfi_uleb(struct cfi_reader *r)
+/* The bits of a LEB128 number (DWARF 5, 7.6), how many they are, and its last byte. */
+static uint64_t leb(struct cfi_reader *r, unsigned int *ret_bits, uint8_t *ret_last)
 {
-	uint64_t value = 0;
 	unsigned int shift = 0;
+	uint64_t value = 0;
 	uint8_t byte;
 
 	do {
@@ -40,23 +41,27 @@ uint64_t cfi_uleb(struct cfi_reader *r)
 			value |= (uint64_t)(byte & 0x7f) << shift;
 		shift += 7;
 	} while (byte & 0x80);
+	*ret_bits = shift;
+	*ret_last = byte;
 	return value;
+}
+
+uint64_t cfi_uleb(struct cfi_reader *r)
+{
+	unsigned int bits;
+	uint8_t last;
+
+	return leb(r, &bits, &last);
 }
 
 int64_t cfi_sleb(struct cfi_reader *r)
 {
-	uint64_t value = 0;
-	unsigned int shift = 0;
-	uint8_t byte;
+	unsigned int bits;
+	uint8_t last;
+	uint64_t value = leb(r, &bits, &last);
 
-	do {
-		byte = cfi_uint(r, 1);
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	if ((byte & 0x40) && shift < 64)
-		value |= ~(uint64_t)0 << shift;
+	if ((last & 0x40) && bits < 64)
+		value |= ~(uint64_t)0 << bits;
 	return (int64_t)value;
 }
 

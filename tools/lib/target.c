@@ -175,7 +175,8 @@ static int put_proc(struct target *t, struct target_process *p, uint64_t flags)
 	__u32 key = p->pid;
 
 	if (p->region)
-		value = (struct target_proc){ p->region->start, p->region->nr_maps };
+		value = (struct target_proc){ p->region->start, p->region->nr_maps,
+					      p->region->generation };
 	return bpf_map_update_elem(t->maps.procs, &key, &value, flags) ? -errno : 0;
 }
 
@@ -204,6 +205,7 @@ static int publish(struct target *t, struct target_process *p, struct unwind_map
 	memcpy(t->mapped + r->start, list, n * sizeof(*list));
 	r->maps = list;
 	r->nr_maps = n;
+	r->generation = ++t->generations;
 	leave_region(t, p);
 	p->region = r;
 	return 0;
@@ -317,8 +319,7 @@ static int forked(struct target *t, pid_t pid, pid_t parent_pid)
 		return err;
 	p->dirty = true;
 	if (parent && parent->region && !bpf_map_lookup_elem(t->maps.procs, &key, &value) &&
-	    value.first_mapping == parent->region->start &&
-	    value.nr_mappings == parent->region->nr_maps) {
+	    value.generation == parent->region->generation) {
 		p->region = parent->region;
 		p->region->users++;
 		p->dirty = false;

@@ -28,6 +28,7 @@ struct target_maps {
  */
 struct target_region {
 	uint32_t start, size;
+	uint32_t generation; /* new with each content */
 	unsigned int users;
 	uint64_t freed_ns; /* when the last user left */
 	struct unwind_mapping *maps;
@@ -49,6 +50,7 @@ struct target {
 	struct target_process **procs;
 	size_t nr_procs, cap_procs;
 	struct unwind_mapping *mapped; /* the mappings array, in our memory */
+	uint32_t generations;	       /* given out so far */
 	uint32_t next_region;	       /* first element never used */
 	struct target_region **freed;  /* regions without users, to be used again, oldest first */
 	size_t nr_freed, cap_freed;
