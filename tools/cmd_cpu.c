@@ -157,9 +157,6 @@ static int parse_option(struct options *o, int opt)
 		fputs(usage_text, stdout);
 		o->done = true;
 		return 0;
-	case ':':
-		return cli_usage("option '%s' wants a value (see --help)",
-				 optopt ? "-F, -p, -n or -o" : "");
 	default:
 		return CLI_USAGE;
 	}
@@ -186,10 +183,11 @@ static int parse(struct options *o, int argc, char **argv)
 		return cli_usage("-- wants a command");
 	opterr = 0;
 	while (!err && !o->done &&
-	       (opt = getopt_long(argc, argv, "p:n:F:UKfo:vVh", long_options, NULL)) != -1) {
+	       (opt = getopt_long(argc, argv, ":p:n:F:UKfo:vVh", long_options, NULL)) != -1) {
+		if (opt == ':')
+			return cli_usage("%s wants a value (see --help)", argv[optind - 1]);
 		if (opt == '?')
-			return cli_usage("unknown option or missing value: '%s' (see --help)",
-					 argv[optind - 1]);
+			return cli_usage("unknown option '%s' (see --help)", argv[optind - 1]);
 		err = parse_option(o, opt);
 	}
 	if (err || o->done)
@@ -197,6 +195,8 @@ static int parse(struct options *o, int argc, char **argv)
 	if (o->user_only && o->kernel_only)
 		return cli_usage("-U and -K exclude each other");
 	err = cli_duration(&o->target, argc - optind, argv + optind, &o->duration_ns);
+	if (!err)
+		err = cli_outputs_choose(&o->outputs, o->format);
 	return err ? err : cli_target_resolve(&o->target);
 }
 
@@ -457,7 +457,7 @@ static int cpu_main(int argc, char **argv)
 
 	libbpf_log_init(o.verbose);
 	if (!status && !o.done)
-		status = cli_outputs_open(&o.outputs, o.format);
+		status = cli_outputs_open(&o.outputs);
 	if (!status && !o.done)
 		status = run(&o);
 	cli_outputs_release(&o.outputs);

@@ -171,7 +171,9 @@ static int flame_main(int argc, char **argv)
 	int status = parse(&o, argc, argv);
 
 	if (!status && !o.done)
-		status = cli_outputs_open(&o.outputs, o.format);
+		status = cli_outputs_choose(&o.outputs, o.format);
+	if (!status && !o.done)
+		status = cli_outputs_open(&o.outputs);
 	if (!status && !o.done)
 		status = run(&o, argc - optind, argv + optind);
 	cli_outputs_release(&o.outputs);

@@ -109,6 +109,10 @@ static int check_process(pid_t *pid)
 				*pid);
 	case -EACCES:
 	case -EPERM:
+		if (!geteuid())
+			return cli_fail("no right to look at process %d, not even as root: a user "
+					"namespace or a security module forbids it",
+					*pid);
 		return cli_fail("no right to look at process %d; run it with sudo", *pid);
 	case -ESRCH:
 	case -ENOENT:
@@ -220,13 +224,18 @@ static int unknown_format(const char *path, const char *format)
 			 known);
 }
 
-int cli_outputs_open(struct cli_outputs *o, const char *format)
+int cli_outputs_choose(struct cli_outputs *o, const char *format)
 {
-	int err;
-
 	for (size_t i = 0; i < o->nr; i++)
 		if (format_find(profile_formats, o->items[i].path, format, &o->items[i].format))
 			return unknown_format(o->items[i].path, format);
+	return 0;
+}
+
+int cli_outputs_open(struct cli_outputs *o)
+{
+	int err;
+
 	for (size_t i = 0; i < o->nr; i++) {
 		err = output_open(o->items[i].path, &o->items[i].output);
 		if (err)

@@ -77,11 +77,11 @@ struct cli_outputs {
 
 int cli_outputs_add(struct cli_outputs *o, const char *path);
 
-/*
- * Choose formats (`format` NULL: by ending) and open all. Returns 0 or an exit status after the
- * message; then nothing was created.
- */
-int cli_outputs_open(struct cli_outputs *o, const char *format);
+/* Choose formats; `format` NULL: by ending. Returns 0 or an exit status after the message. */
+int cli_outputs_choose(struct cli_outputs *o, const char *format);
+
+/* Open all. Returns 0 or an exit status after the message; then nothing was created. */
+int cli_outputs_open(struct cli_outputs *o);
 
 /* Write and commit all. Returns 0 or an exit status after one message for each that failed. */
 int cli_outputs_write(struct cli_outputs *o, const struct profile *p,
