@@ -29,7 +29,7 @@ struct data {
 	struct strbuf text, json;
 	enum second second;
 	int64_t scale, scale2;
-	bool samples; /* a unit of scale is one sample */
+	int64_t period; /* what one sample is of the value; 0: they differ */
 	/* Modules and files, each once. */
 	const char **places;
 	size_t nr_places, cap_places;
@@ -93,13 +93,11 @@ static void find_scales(struct data *x)
 			period = n->self / n->self_samples;
 		samples = samples && n->self == profile_sum(0, n->self_samples) * (__int128)period;
 	}
-	x->samples = samples && period && !x->d->o->diff;
+	x->period = samples && !x->d->o->diff ? period : 0;
 	if (x->d->o->diff)
 		x->second = SECOND_BEFORE;
-	else if (x->d->type && !x->samples)
+	else if (x->d->type && !x->period)
 		x->second = SECOND_SAMPLES;
-	if (x->samples)
-		x->scale = period;
 	x->scale = x->scale ? x->scale : 1;
 	x->scale2 = x->scale2 ? x->scale2 : 1;
 }
@@ -152,9 +150,9 @@ static void put_head(struct data *x)
 	json_put_string(&x->json, x->d->unit);
 	strbuf_printf(&x->json,
 		      ",\"nodes\":%zu,\"scale\":%" PRId64 ",\"scale2\":%" PRId64
-		      ",\"second\":\"%s\",\"samples\":%s,\"diff\":\"%s\"",
-		      t->nr_nodes - 1, x->scale, x->scale2, seconds[x->second],
-		      x->samples ? "true" : "false", diffs[x->d->o->diff]);
+		      ",\"second\":\"%s\",\"period\":%" PRId64 ",\"diff\":\"%s\"",
+		      t->nr_nodes - 1, x->scale, x->scale2, seconds[x->second], x->period,
+		      diffs[x->d->o->diff]);
 	put_fields(x);
 	put_legend(x);
 	strbuf_puts(&x->json, ",\"threads\":[");

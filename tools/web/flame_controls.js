@@ -141,8 +141,11 @@ function makeHeader(m) {
 	const legend = el("p", { class: "legend" });
 	const entries = m.diff ? [["d0", "far less"], ["d2", "less"], ["d4", "as before"], ["d6", "more"],
 		["d8", "far more, or new"]] : m.legend.map(function (e) { return [e[0] + "0", e[1]]; });
+	const gone = m.diff && m.lostTotal[0] ?
+		formatShare(m.lostTotal[0], m.t.total2[0]) + " of what was before is gone (strip below)" : "";
 	for (const entry of entries)
 		legend.append(el("span", {}, el("i", { class: entry[0] }), entry[1]));
+	legend.append(gone);
 	return el("header", {}, el("h1", { dir: "auto" }, m.title), list, legend);
 }
 

@@ -97,7 +97,6 @@ function parseNames(text, places) {
 function loadModel(find) {
 	const m = JSON.parse(find("head"));
 	m.names = parseNames(find("names"), find("places").split("\n"));
-	m.scale2 = m.samples ? 1 : m.scale2;
 	m.t = parseTree(find("tree"), m.nodes, m.scale, m.second ? m.scale2 : 0);
 	m.roots = [];
 	for (let i = 1; i < m.t.n; i = m.t.end[i])
@@ -332,7 +331,7 @@ function stackOf(m, i) {
 
 // The stacks that a node stands for, whole, in the order of their text.
 function folded(tree, node) {
-	const m = tree.m, t = m.t, lines = new Map(), unit = m.samples ? m.scale : 1;
+	const m = tree.m, t = m.t, lines = new Map(), unit = m.period || 1;
 	const add = function (i, value) {
 		const stack = value > 0 ? stackOf(m, i) : "";
 		if (stack)
@@ -378,7 +377,9 @@ function formatValue(value, unit) {
 		return (best[1] === 1 ? String(number) : number.toFixed(2).replace(/\.00$/, "")) +
 			"\u202f" + best[0];
 	}
-	return value.toLocaleString("en") + (/^(count|samples|)$/.test(unit) ? "" : "\u202f" + unit);
+	// Numbers beyond 2^53 lose digits in toLocaleString, as BigInt they do not.
+	const exact = Math.abs(value) < 1e15 ? value : BigInt(Math.round(value));
+	return exact.toLocaleString("en") + (/^(count|samples|)$/.test(unit) ? "" : "\u202f" + unit);
 }
 
 function formatShare(part, whole) {

@@ -70,8 +70,8 @@ function makeApp(m) {
 			lines.push(["change", (node.total < before ? "\u2212" : "+") +
 				formatValue(Math.round(Math.abs(node.total - before)), m.unit) + (before > 0 ?
 				", " + formatShare(Math.abs(node.total - before), before) + " of before" : ", new")]);
-		} else if (m.samples && m.unit !== "count") {
-			lines.push(["samples", Math.round(node.total / m.scale).toLocaleString("en")]);
+		} else if (m.period && m.unit !== "count") {
+			lines.push(["samples", Math.round(node.total / m.period).toLocaleString("en")]);
 		} else if (m.second === "samples") {
 			lines.push(["samples", node.total2.toLocaleString("en")]);
 		}
@@ -79,7 +79,8 @@ function makeApp(m) {
 	};
 
 	const tip = el("div", { class: "tip", role: "tooltip", hidden: "" });
-	const line = el("div", { class: "line", role: "status", "aria-live": "polite" });
+	const line = el("div", { class: "line", role: "status", "aria-live": "polite" },
+		"Point at a frame, click to zoom, / to search, ? for all keys.");
 	app.describe = function (box, spoken) {
 		const about = facts(box);
 		line.setAttribute("aria-live", spoken ? "polite" : "off");

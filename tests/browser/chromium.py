@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""A headless Chromium, driven through its debugging port with nothing but the standard library."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
+    --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars
+    --remote-debugging-port=0 --remote-allow-origins=*""".split()
+
+
+class JavaScriptError(Exception):
+    pass
+
+
+class WebSocket:
+    """The client's side of RFC 6455, as far as a debugger needs it: text, in order, unencrypted."""
+
+    def __init__(self, url, timeout):
+        host, port, path = re.match(r"ws://([^:/]+):(\d+)(/.*)", url).groups()
+        self.socket = socket.create_connection((host, int(port)), timeout)
+        self.socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n".encode()
+        )
+        self.input = self.socket.makefile("rb")
+        status = self.input.readline()
+        if b" 101 " not in status:
+            raise ConnectionError(f"no WebSocket: {status!r}")
+        while self.input.readline() not in (b"\r\n", b""):
+            pass
+
+    def send(self, text):
+        data, mask = text.encode(), os.urandom(4)
+        if len(data) < 126:
+            size = bytes([0x80 | len(data)])
+        elif len(data) < 65536:
+            size = b"\xfe" + len(data).to_bytes(2, "big")
+        else:
+            size = b"\xff" + len(data).to_bytes(8, "big")
+        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
+        self.socket.sendall(b"\x81" + size + mask + masked)
+
+    def receive(self):
+        """The next whole message."""
+        message = b""
+        while True:
+            head = self.input.read(2)
+            if len(head) < 2:
+                raise ConnectionError("Chromium has gone")
+            size = head[1] & 0x7F
+            if size >= 126:
+                size = int.from_bytes(self.input.read(2 if size == 126 else 8), "big")
+            data = self.input.read(size)
+            if head[0] & 0x0F > 2:  # a ping or the like
+                continue
+            message += data
+            if head[0] & 0x80:
+                return message.decode()
+
+    def close(self):
+        self.input.close()
+        self.socket.close()
+
+
+class Chromium:
+    """One browser with one page. Use it in a with statement."""
+
+    def __init__(self, width=1200, height=800, timeout=60):
+        self.folder = tempfile.mkdtemp(prefix="periscope-browser.")
+        self.timeout = timeout
+        self.calls = 0
+        self.errors = []
+        self.process = subprocess.Popen(
+            ["chromium", *FLAGS, f"--window-size={width},{height}",
+             f"--user-data-dir={self.folder}", "about:blank"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        try:
+            self.page = WebSocket(self.find_page(), timeout)
+            for domain in ("Page", "Runtime"):
+                self.call(f"{domain}.enable")
+            self.resize(width, height)
+        except BaseException:
+            self.close()
+            raise
+
+    def find_page(self):
+        """The address of the page's debugger; Chromium writes the port it was given to a file."""
+        path = os.path.join(self.folder, "DevToolsActivePort")
+        end = time.monotonic() + self.timeout
+        while time.monotonic() < end:
+            try:
+                with open(path, encoding="ascii") as file:
+                    port = file.readline().strip()
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+                    for target in json.load(answer):
+                        if target["type"] == "page":
+                            return target["webSocketDebuggerUrl"]
+            except (OSError, ValueError):
+                pass
+            if self.process.poll() is not None:
+                raise RuntimeError(f"chromium ended with status {self.process.returncode}")
+            time.sleep(0.1)
+        raise TimeoutError("chromium does not answer")
+
+    def call(self, method, **parameters):
+        self.calls += 1
+        self.page.send(json.dumps({"id": self.calls, "method": method, "params": parameters}))
+        return self.wait(lambda message: message.get("id") == self.calls, method)
+
+    def wait(self, is_it, what):
+        while True:
+            message = json.loads(self.page.receive())
+            if message.get("method") == "Runtime.exceptionThrown":
+                details = message["params"]["exceptionDetails"]
+                self.errors.append(details.get("exception", {}).get("description", details["text"]))
+            if is_it(message):
+                if "error" in message:
+                    raise RuntimeError(f"{what}: {message['error']}")
+                return message.get("result", message.get("params"))
+
+    def open(self, url):
+        """Load a page anew and wait until it has loaded. Returns seconds until two frames later."""
+        self.call("Page.navigate", url="about:blank")
+        self.wait(lambda message: message.get("method") == "Page.loadEventFired", "about:blank")
+        began = time.monotonic()
+        self.call("Page.navigate", url=url)
+        self.wait(lambda message: message.get("method") == "Page.loadEventFired", url)
+        self.painted()
+        return time.monotonic() - began
+
+    def run(self, expression):
+        """The value of a JavaScript expression, awaited if it is a promise."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True,
+                           awaitPromise=True, userGesture=True)
+        if "exceptionDetails" in answer:
+            details = answer["exceptionDetails"]
+            raise JavaScriptError(details.get("exception", {}).get("description", details["text"]))
+        return answer["result"].get("value")
+
+    def painted(self):
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def resize(self, width, height):
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=1, mobile=False)
+
+    def dark(self, is_dark):
+        self.call("Emulation.setEmulatedMedia", features=[
+            {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}])
+
+    def press(self, key, text=None, modifiers=0):
+        """A key, by its DOM name; one character is typed as text, too."""
+        text = key if text is None and len(key) == 1 else text
+        more = {"text": text} if text else {"text": "\r"} if key == "Enter" else {}
+        codes = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39,
+                 "ArrowDown": 40, "Tab": 9}
+        if key in codes:
+            more["windowsVirtualKeyCode"] = codes[key]
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, modifiers=modifiers, **more)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, modifiers=modifiers)
+
+    def move(self, x, y):
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x, y):
+        self.move(x, y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def screenshot(self, path):
+        with open(path, "wb") as file:
+            file.write(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+    def close(self):
+        if hasattr(self, "page"):
+            self.page.close()
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
