@@ -183,6 +183,25 @@ static void test_narrow(void **state)
 	profile_free(p);
 }
 
+/* A share too small for its digits is written with a "<". */
+static void test_small_share(void **state)
+{
+	struct profile *p = fixture_empty();
+	uint32_t a = fixture_location(p, PROFILE_NONE, 1, "a", "", 0);
+	uint32_t b = fixture_location(p, PROFILE_NONE, 2, "b", "", 0);
+	struct strbuf svg;
+
+	(void)state;
+	fixture_need("python3");
+	FIXTURE_ADD(p, "", NULL, 1, a);
+	FIXTURE_ADD(p, "", NULL, 1000000, b, a);
+	fixture_write(write_svg, p, NULL, &svg);
+	run_python(READ_BOXES "print([b[1] for b in B if b[0] == \"a\"])" END_BOXES, &svg,
+		   "['a\\n2.78hrs, 100%, 1000001 samples\\nitself: 10ms, <0.01%']\n");
+	strbuf_release(&svg);
+	profile_free(p);
+}
+
 static void test_empty(void **state)
 {
 	struct profile *p = fixture_empty(), *bare = profile_new();
@@ -237,9 +256,10 @@ static void test_errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known),  cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_narrow), cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_stable), cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_known),	    cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_narrow),	    cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_stable),	    cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_small_share),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -277,7 +277,8 @@ static void put_share_of(struct svg *g, int64_t value, int64_t whole)
 
 	measure_value(measure_for(value, g->unit), value, number);
 	svg_put_escaped(&g->text, number);
-	strbuf_printf(&g->text, ", %s", measure_percent((double)value, (double)whole, percent));
+	strbuf_puts(&g->text, ", ");
+	svg_put_escaped(&g->text, measure_percent((double)value, (double)whole, percent));
 }
 
 static void put_share(struct svg *g, int64_t value)
