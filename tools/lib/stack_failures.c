@@ -50,6 +50,16 @@ static void print_failure(const struct failure *f, const struct objects *objects
 	fputc('\n', out);
 }
 
+static void explain(const struct stacks *s, FILE *out)
+{
+	uint64_t ends[UNWIND_NR_ENDS];
+
+	stacks_by_end(s, ends);
+	for (unsigned int i = UNWIND_COMPLETE + 1; i < UNWIND_NR_ENDS; i++)
+		if (ends[i])
+			fprintf(out, "  %s: %s\n", unwind_end_name(i), unwind_end_text(i));
+}
+
 void stack_failures_print(const struct stacks *s, const struct objects *objects, FILE *out)
 {
 	struct failure *list = calloc(s->nr_counts + 1, sizeof(*list));
@@ -82,5 +92,6 @@ void stack_failures_print(const struct stacks *s, const struct objects *objects,
 		print_failure(&list[i], objects, out);
 	if (merged > MAX_SHOWN)
 		fprintf(out, "  and %zu more addresses\n", merged - MAX_SHOWN);
+	explain(s, out);
 	free(list);
 }
