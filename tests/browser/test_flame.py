@@ -7,6 +7,7 @@ All tests of this directory:  python3 tests/browser/test_flame.py [BUILD_DIR]
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,8 @@ class Page(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        if not shutil.which("chromium"):
+            raise unittest.SkipTest("chromium is not installed")
         cls.folder = tempfile.TemporaryDirectory(prefix="periscope-flame.")
         cls.url = cls.make("known", text_of(STACKS))
         cls.browser = Chromium(1200, 800)

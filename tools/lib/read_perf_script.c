@@ -183,6 +183,16 @@ static int add_frame(struct perf_reader *r, char *line)
 	return err;
 }
 
+/* perf indents frames by a tab; who copied the text may have spaces, as short comms have, too. */
+static bool is_frame(const char *line, size_t indent)
+{
+	size_t digits = strspn(line + indent, "0123456789abcdef");
+
+	if (line[0] == '\t')
+		return true;
+	return indent && digits && line[indent + digits] == ' ' && !find_pid((char *)line + indent);
+}
+
 static int take_line(struct perf_reader *r, char *line)
 {
 	size_t indent = strspn(line, " \t"), len = strlen(line);
@@ -193,12 +203,7 @@ static int take_line(struct perf_reader *r, char *line)
 		return end_event(r);
 	if (line[0] == '#')
 		return 0;
-	/* A short comm is padded on its left: then there is no address first. */
-	if (indent && strspn(line + indent, "0123456789abcdef") >= 4 &&
-	    strchr(" ", line[indent + strspn(line + indent, "0123456789abcdef")]) &&
-	    !(find_pid(line + indent) && !strchr(line, '(')))
-		return add_frame(r, line + indent);
-	return begin_event(r, line + indent);
+	return is_frame(line, indent) ? add_frame(r, line + indent) : begin_event(r, line + indent);
 }
 
 int read_perf_script(struct profile *p, const char *text, size_t len, struct read_error *error)

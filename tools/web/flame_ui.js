@@ -137,12 +137,21 @@ function makeApp(m) {
 			formatShare(lost.root.total, m.t.total2[0]) + " of what was before")];
 	};
 
-	app.refresh = function (rebuild) {
+	// Elements are touched once, at the end: what `place` scrolls would else lay them out twice.
+	app.refresh = function (rebuild, place) {
 		if (rebuild)
 			view.panels = makePanels();
 		view.layOut();
+		if (place)
+			place();
 		view.draw();
 		app.syncControls();
+	};
+	const revealCurrent = function () {
+		if (!view.current)
+			return;
+		view.reveal(view.current);
+		app.describe(view.current, true);
 	};
 	app.zoomed = function () {
 		return view.panels.some(function (p) { return p.zoom !== p.tree.root; });
@@ -152,34 +161,31 @@ function makeApp(m) {
 			return;
 		box.panel.zoom = box.node;
 		view.current = box;
-		app.refresh(false);
-		if (view.current)
-			view.select(view.current);
+		app.refresh(false, revealCurrent);
 		app.saveState(true);
 	};
 	app.resetZoom = function () {
 		view.panels.forEach(function (p) { p.zoom = p.tree.root; });
-		app.refresh(false);
-		if (view.current)
-			view.reveal(view.current);
-		view.draw();
+		app.refresh(false, revealCurrent);
 		app.saveState(true);
 	};
 	app.set = function (changes) {
 		Object.assign(state, changes);
-		app.refresh(true);
 		if ("thread" in changes)
-			app.search(state.query);
-		view.scroller.scrollTop = state.flame && state.view !== "sandwich" ? view.height : 0;
-		if (state.view === "sandwich" && view.panels.length > 1 && view.current)
-			view.select(view.boxes.find(function (b) { return b.panel.id === "b"; }) || view.current);
-		view.draw();
+			app.find(state.query);
+		app.refresh(true, function () {
+			view.scroller.scrollTop = state.flame && state.view !== "sandwich" ? view.height : 0;
+			if (state.view !== "sandwich")
+				return;
+			view.current = view.boxes.find(function (b) { return b.panel.id === "b"; }) || null;
+			revealCurrent();
+		});
 		app.saveState(true);
 	};
 
 	// -------- search --------
 
-	app.search = function (text) {
+	app.find = function (text) {
 		state.query = text;
 		app.found = null;
 		app.wrong = "";
@@ -190,6 +196,9 @@ function makeApp(m) {
 				app.wrong = "not a regular expression";
 			}
 		}
+	};
+	app.search = function (text) {
+		app.find(text);
 		view.draw();
 		app.syncControls();
 	};
@@ -251,14 +260,14 @@ function makeApp(m) {
 		state.heavy = given.get("o") === "heavy";
 		state.thread = thread >= 0 && thread < m.roots.length ? thread : -1;
 		state.normalized = given.has("n") ? given.get("n") === "1" : m.diff !== "absolute";
-		app.refresh(true);
+		view.panels = makePanels();
 		for (const p of view.panels)
 			p.zoom = follow(p.tree, (given.get("z" + p.id) || "").split(".").filter(Boolean));
-		app.refresh(false);
-		app.search(given.get("q") || "");
-		if (state.flame && state.view !== "sandwich")
-			view.scroller.scrollTop = view.height;
-		view.draw();
+		app.find(given.get("q") || "");
+		app.refresh(false, function () {
+			if (state.flame && state.view !== "sandwich")
+				view.scroller.scrollTop = view.height;
+		});
 	};
 
 	app.copy = function (text, what) {

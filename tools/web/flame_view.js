@@ -81,9 +81,8 @@ function makeView(app) {
 
 	const paint = function (element, box, found) {
 		const node = box.node, style = element.style;
-		style.left = box.x + "px";
-		style.top = box.y + "px";
-		style.width = Math.max(box.width - (box.width > 3 ? 1 : 0), 0.5) + "px";
+		style.cssText = "left:" + box.x.toFixed(2) + "px;top:" + box.y + "px;width:" +
+			Math.max(box.width - (box.width > 3 ? 1 : 0), 0.5).toFixed(2) + "px";
 		element.box = box;
 		if (!node) {
 			element.className = "frame gap";
@@ -116,7 +115,6 @@ function makeView(app) {
 				frames.appendChild(element);
 			}
 			paint(element, box, app.found);
-			element.style.display = "";
 			if (box === view.current)
 				frames.setAttribute("aria-activedescendant", element.id);
 			used++;
