@@ -92,34 +92,30 @@ static int parse(struct options *o, int argc, char **argv)
 	return 0;
 }
 
-static int read_all(int nr, char **paths, struct profile **ret)
+/* NULL after the message. */
+static struct profile *read_one(const char *path)
 {
-	struct profile *sum = NULL, *more;
 	struct read_error error;
-	int err = 0;
+	struct profile *p = NULL;
 
-	for (int i = 0; i < nr && !err; i++) {
-		if (read_profile(paths[i], &more, &error)) {
-			profile_free(sum);
-			return cli_fail("cannot read '%s': %s", paths[i], error.text);
-		}
-		if (!sum) {
-			sum = more;
-			continue;
-		}
-		err = merge_profile(sum, more);
-		profile_free(more);
-		if (err == -EINVAL)
-			cli_fail("'%s' measures something else than '%s'", paths[i], paths[0]);
-		else if (err)
-			cli_fail("cannot add '%s': %s", paths[i], strerror(-err));
-	}
-	if (err) {
-		profile_free(sum);
+	if (!read_profile(path, &p, &error))
+		return p;
+	cli_fail("cannot read '%s': %s", path, error.text);
+	return NULL;
+}
+
+static int add_file(struct profile *sum, const char *path)
+{
+	struct profile *more = read_one(path);
+	int err;
+
+	if (!more)
 		return CLI_FAILED;
-	}
-	*ret = sum;
-	return 0;
+	err = merge_profile(sum, more);
+	profile_free(more);
+	if (err == -EINVAL)
+		return cli_fail("'%s' measures something else than the files before", path);
+	return err ? cli_fail("cannot add '%s': %s", path, strerror(-err)) : 0;
 }
 
 static int choose_type(const struct options *o, const struct profile *p, struct write_options *w)
@@ -143,15 +139,12 @@ static int choose_type(const struct options *o, const struct profile *p, struct 
 	return cli_usage("no values '%s'; there are %s", o->type, known);
 }
 
-static int run(struct options *o, int nr, char **paths)
+static int write_all(struct options *o, const struct profile *p)
 {
 	struct write_options w = WRITE_OPTIONS_DEFAULT;
-	struct profile *p = NULL;
 	struct merge_fields fields = { 0 };
-	int status = read_all(nr, paths, &p);
+	int status = choose_type(o, p, &w);
 
-	if (!status)
-		status = choose_type(o, p, &w);
 	if (!status && merge_fields_init(&fields, p))
 		status = cli_fail("out of memory");
 	if (!status) {
@@ -161,6 +154,20 @@ static int run(struct options *o, int nr, char **paths)
 		status = cli_outputs_write(&o->outputs, p, &w);
 	}
 	merge_fields_release(&fields);
+	return status;
+}
+
+static int run(struct options *o, int nr, char **paths)
+{
+	struct profile *p = read_one(paths[0]);
+	int status = 0;
+
+	if (!p)
+		return CLI_FAILED;
+	for (int i = 1; i < nr && !status; i++)
+		status = add_file(p, paths[i]);
+	if (!status)
+		status = write_all(o, p);
 	profile_free(p);
 	return status;
 }

@@ -138,14 +138,19 @@ int read_profile(const char *path, struct profile **ret, struct read_error *erro
 	struct profile *p = NULL;
 	size_t len;
 	char *data = read_file_at(AT_FDCWD, name, READ_MAX, &len);
-	int err = data ? 0 : -errno;
+	int err = 0;
 
 	*error = (struct read_error){ "" };
-	if (!err && len > 2 && !memcmp(data, "\x1f\x8b", 2))
+	if (!data) {
+		err = -errno;
+		snprintf(error->text, sizeof(error->text), "%s", strerror(-err));
+		return err;
+	}
+	if (len > 2 && !memcmp(data, "\x1f\x8b", 2))
 		err = decompress(&data, &len, error);
 	if (!err) {
 		p = profile_new();
-		err = p ? parse(p, data, len, error) : -errno;
+		err = p ? parse(p, data, len, error) : -ENOMEM;
 	}
 	free(data);
 	if (err) {
