@@ -5,6 +5,7 @@ stacks that went in.
 All tests of this directory:  python3 tests/browser/test_flame.py [BUILD_DIR]
 """
 
+import base64
 import os
 import re
 import shutil
@@ -450,6 +451,48 @@ class Other(Page):
         self.assertIn("1,152,921,504,606,846,976", self.js(
             "(periscope.describe(periscope.view.boxes.find(b => periscope.nameOf(b.node) === 'b'), 1),"
             "document.querySelector('.line').textContent)"))
+
+    def test_threads_of_one_name(self):
+        """perf script tells threads' numbers: together they are one box, and each can be chosen."""
+        events = (("pool", 11, "work", 5), ("pool", 12, "work", 3), ("pool", 12, "rest", 2),
+                  ("main", 10, "work", 1))
+        with open(self.path("threads.txt"), "w", encoding="ascii") as file:
+            for comm, tid, name, count in events:
+                event = f"{comm} 10/{tid} [000] 1.000000: cycles:\n\t7f0000001234 {name}+0x4 (/x)\n\n"
+                file.write(event * count)
+        subprocess.run([BUILD + "/periscope", "flame", self.path("threads.txt"), "-o",
+                        self.path("threads.svg")], check=True)
+        self.browser.open("file://" + self.path("threads.svg"))
+        totals = "periscope.view.boxes.map(b => periscope.nameOf(b.node) + ' ' + b.node.total)"
+        self.assertEqual(self.js(totals), ["all 11", "main 1", "work 1", "pool 10", "rest 2", "work 8"])
+        options = self.js("[...document.querySelector('select[aria-label=Thread]').options]"
+                          ".map(o => o.textContent.replace(/  .*/, ''))")
+        self.assertEqual(options, ["All threads", "main 10", "pool 11", "pool 12"])
+        self.choose("Thread", 2)
+        self.assertEqual(self.js(totals), ["all 5", "pool 5", "rest 2", "work 3"])
+
+    def test_without_script(self):
+        """As an image, where scripts do not run: the picture is drawn, in its colours."""
+        url = self.make("still", text_of({"a;left": 1, "a;right_[k]": 1}))
+        with open(self.path("page.html"), "w", encoding="ascii") as file:
+            file.write(f'<body style="margin:0"><img src="{url}">')
+        self.browser.open("file://" + self.path("page.html"))
+        width, height = self.js("[document.images[0].naturalWidth, document.images[0].naturalHeight]")
+        self.assertEqual(width, 1200)
+        self.assertGreater(height, 100)
+        self.browser.screenshot(self.path("still.png"))
+        # A page may not read the pixels of a file:// image: it gets the same picture as data.
+        self.browser.open("about:blank")
+        with open(self.path("still.png"), "rb") as file:
+            data = base64.b64encode(file.read()).decode()
+        colours = self.js("(async () => { const i = new Image(); i.src = 'data:image/png;base64," + data +
+                          "'; await i.decode(); const c = document.createElement('canvas');"
+                          "c.width = i.width; c.height = i.height; const g = c.getContext('2d');"
+                          "g.drawImage(i, 0, 0); const d = g.getImageData(0, 0, i.width, i.height).data;"
+                          "const n = {}; for (let k = 0; k < d.length; k += 4) {"
+                          "const key = [d[k], d[k + 1], d[k + 2]].join(); n[key] = (n[key] || 0) + 1 }"
+                          "return Object.values(n).filter(x => x > 5000).length })()")
+        self.assertGreaterEqual(colours, 4)  # white, notes, program, kernel
 
     def test_difference(self):
         before = {"p;main;same": 100, "p;main;grew": 50, "p;main;shrank;x": 100, "p;gone;y": 50}
