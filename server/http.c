@@ -106,7 +106,7 @@ void http_put(struct request *r)
 
 	if (--r->refs > 0)
 		return;
-	flags = (r->answered ? 0 : PROBE_ABORTED) | (r->keepalive ? PROBE_KEEPALIVE : 0);
+	flags = (r->aborted ? PROBE_ABORTED : 0) | (r->keepalive ? PROBE_KEEPALIVE : 0);
 	PROBE(request__done, r->id, route_id(r->route), r->status, r->bytes_sent,
 	      probe_since(r->begin), flags);
 	free(r);
@@ -118,6 +118,7 @@ static void on_dispose(void *guard)
 	struct request *r = *(struct request **)guard;
 
 	r->keepalive = r->h2o->http1_is_persistent;
+	r->aborted = PROBE_ENABLED(request__done) && (!r->answered || loop_broken(r->h2o->conn));
 	r->h2o = NULL;
 	http_put(r);
 }

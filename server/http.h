@@ -62,7 +62,7 @@ struct request {
 	/* http.c's own */
 	struct st_h2o_req_t *h2o; /* NULL once the client is gone or answered */
 	unsigned int refs;
-	bool answered, keepalive;
+	bool answered, aborted, keepalive;
 	int status;
 	size_t bytes_sent;
 	uint64_t begin; /* for the probes */

@@ -279,3 +279,12 @@ void loop_count_answer(h2o_conn_t *conn, size_t body_len)
 {
 	connection_of(conn)->bytes_out += body_len;
 }
+
+bool loop_broken(h2o_conn_t *conn)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return getsockopt(connection_of(conn)->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
+	       info.tcpi_state == TCP_CLOSE;
+}

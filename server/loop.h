@@ -17,6 +17,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "app.h"
@@ -71,6 +72,9 @@ uint64_t loop_connection_id(h2o_conn_t *conn);
 
 /* Counts a request, and what was read of its body, for its connection. */
 void loop_count_request(h2o_conn_t *conn, size_t body_len);
+
+/* Whether the client has broken the connection, as far as the kernel knows; a system call. */
+bool loop_broken(h2o_conn_t *conn);
 
 /* Counts what is sent as the body of an answer. */
 void loop_count_answer(h2o_conn_t *conn, size_t body_len);

@@ -10,6 +10,8 @@
 
 _Thread_local uint64_t probe_request;
 
+#ifndef COWORKING_NO_PROBES
+
 #define SITE(name, n, params, ...)                                                                \
 	volatile unsigned short coworking_##name##_semaphore __attribute__((section(".probes"))); \
 	void probe_##name params                                                                  \
@@ -54,3 +56,5 @@ SITE(job__dequeue, 3, (uint64_t id, int queue, uint64_t wait), id, queue, wait)
 SITE(job__reply, 4, (uint64_t id, int queue, int result, uint64_t work), id, queue, result, work)
 SITE(server__state, 2, (int state, unsigned int connections), state, connections)
 SITE(trace__request, 2, (uint64_t id, const char *user), id, user)
+
+#endif

@@ -34,7 +34,7 @@
 #include "compiler.h"
 
 /* request__done's flags */
-#define PROBE_ABORTED	1 /* the client left before it was answered */
+#define PROBE_ABORTED	1 /* the client left before it was answered or could read it */
 #define PROBE_KEEPALIVE 2 /* the connection stays open */
 
 /* server__state's states */
@@ -49,6 +49,7 @@ enum probe_state {
  * PROBE(name, ...) fires a probe if anybody is attached to it. PROBE_ENABLED(name) tells that, for
  * what takes more than an expression to compute. PROBE_TIME(name) is the time now if name, the
  * probe that will report it, is attached, and 0 otherwise; probe_since() the time since then.
+ * COWORKING_NO_PROBES makes nothing of all of them, to measure what they cost.
  */
 #ifdef COWORKING_NO_PROBES
 #define PROBE_ENABLED(name) 0
