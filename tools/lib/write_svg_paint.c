@@ -29,7 +29,7 @@ struct shades {
 	{                                               \
 		{ "#d3d6db", "#d3d6db", "#d3d6db" },    \
 		{                                       \
-			"#868c95", "#868c95", "#868c95" \
+			"#a9aeb7", "#a9aeb7", "#a9aeb7" \
 		}                                       \
 	}
 
@@ -42,31 +42,31 @@ static const struct shades palettes[NR_KINDS][NR_PAINTS] = {
 		[PAINT_LIBRARY] = { { "#7cc4f0", "#93cff3", "#6dbbea" },
 				    { "#5a9fc8", "#5094bc", "#67abd3" } },
 		[PAINT_LIBC] = { { "#4db795", "#62c2a4", "#57b999" },
-				 { "#379a7a", "#318d6f", "#43a687" } },
+				 { "#2b8a6b", "#257d60", "#379678" } },
 		[PAINT_KERNEL] = KERNEL_SHADES,
 		[PAINT_NOTE] = NOTE_SHADES,
 	},
 	[PAINT_OFFCPU] = {
 		[PAINT_PROGRAM] = { { "#8ea6ec", "#a0b5f0", "#839de6" },
 				    { "#7189d0", "#667ec6", "#7e95d9" } },
-		[PAINT_INLINED] = { { "#c9d4f8", "#d5ddfa", "#becbf4" },
-				    { "#a3b1dc", "#98a6d2", "#afbce4" } },
+		[PAINT_INLINED] = { { "#c3d0fb", "#d0dafc", "#b7c6f8" },
+				    { "#b3c2f0", "#a7b7e8", "#becbf5" } },
 		[PAINT_LIBRARY] = { { "#5cc3d3", "#74cddb", "#50b9ca" },
-				    { "#3fa0af", "#3894a3", "#4dacba" } },
-		[PAINT_LIBC] = { { "#b5dcb0", "#c3e4bf", "#aad4a5" },
-				 { "#8eb689", "#83ab7e", "#9bc196" } },
+				    { "#3aa9b9", "#319dad", "#49b4c3" } },
+		[PAINT_LIBC] = { { "#a5d39e", "#b4dcae", "#99ca92" },
+				 { "#86b47f", "#7ba974", "#93bf8c" } },
 		[PAINT_KERNEL] = KERNEL_SHADES,
 		[PAINT_NOTE] = NOTE_SHADES,
 	},
 	[PAINT_BYTES] = {
-		[PAINT_PROGRAM] = { { "#8dc76a", "#9dd07e", "#82be5e" },
-				    { "#70a650", "#669b47", "#7db15e" } },
-		[PAINT_INLINED] = { { "#dcec9e", "#e4f1b1", "#d3e58f" },
-				    { "#b4c476", "#a9b96b", "#bfce84" } },
+		[PAINT_PROGRAM] = { { "#8aca66", "#99d179", "#80c25a" },
+				    { "#78b556", "#6ea94d", "#84bf63" } },
+		[PAINT_INLINED] = { { "#e6f58c", "#edf8a6", "#dcee78" },
+				    { "#d3e27e", "#c8d873", "#dcea8d" } },
 		[PAINT_LIBRARY] = { { "#84b9e8", "#98c5ed", "#77afe1" },
 				    { "#6397c6", "#588cba", "#70a3d0" } },
-		[PAINT_LIBC] = { { "#e3bd5f", "#e9c978", "#dbb452" },
-				 { "#bd9a42", "#b18f3a", "#c8a651" } },
+		[PAINT_LIBC] = { { "#b47f3a", "#be8c4a", "#ab7631" },
+				 { "#a87632", "#9c6c2c", "#b4823f" } },
 		[PAINT_KERNEL] = KERNEL_SHADES,
 		[PAINT_NOTE] = NOTE_SHADES,
 	},
@@ -98,7 +98,7 @@ static const struct {
 static const char *const deltas[2][NR_DELTAS] = {
 	{ "#3f8fd0", "#72aee0", "#a3cbec", "#cbe1f4", "#dcdfe3", "#fbe0c3", "#f8c48b", "#f3a453",
 	  "#e57f1b" },
-	{ "#2f78b5", "#4b87b9", "#66889f", "#77858f", "#868c95", "#94866f", "#ab8650", "#c18332",
+	{ "#2f78b5", "#4b87b9", "#66889f", "#8a9aa6", "#a9aeb7", "#a8967a", "#ab8650", "#c18332",
 	  "#d67a1a" },
 };
 
