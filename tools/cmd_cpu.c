@@ -309,7 +309,7 @@ static int describe_target(const struct options *o, struct result *res)
 
 	gethostname(res->host, sizeof(res->host) - 1);
 	if (o->target.command) {
-		res->command = strdup(o->target.command[0]);
+		res->command = cli_join(o->target.command);
 		return res->command ? 0 : -ENOMEM;
 	}
 	for (size_t i = 0; i < o->target.pids.nr && len < sizeof(res->pids); i++)
@@ -441,6 +441,8 @@ static int run(const struct options *o)
 		.duration_ns = o->duration_ns,
 	};
 	status = describe_target(o, &res) ? cli_fail("out of memory") : cli_capture_run(&res.run);
+	if (res.run.command_pid)
+		snprintf(res.pids, sizeof(res.pids), "%d", res.run.command_pid);
 	if (!status)
 		status = finish(&res);
 	profile_free(res.profile);

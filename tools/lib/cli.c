@@ -283,6 +283,23 @@ void cli_outputs_release(struct cli_outputs *o)
 	*o = (struct cli_outputs){ 0 };
 }
 
+char *cli_join(char *const *words)
+{
+	size_t len = 1;
+	char *text, *end;
+
+	for (char *const *w = words; *w; w++)
+		len += strlen(*w) + 1;
+	text = malloc(len);
+	if (!text)
+		return NULL;
+	*text = '\0';
+	end = text;
+	for (char *const *w = words; *w; w++)
+		end = stpcpy(stpcpy(end, w == words ? "" : " "), *w);
+	return text;
+}
+
 unsigned int cli_width(int fd)
 {
 	const char *columns = getenv("COLUMNS");

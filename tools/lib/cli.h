@@ -93,6 +93,9 @@ int cli_stdout(int (*write)(const struct profile *, const struct write_options *
 
 void cli_outputs_release(struct cli_outputs *o);
 
+/* The words of a command, joined by blanks, to be freed; NULL for lack of memory. */
+char *cli_join(char *const *words);
+
 /* Columns of the terminal that fd is, else of $COLUMNS, else 80. */
 unsigned int cli_width(int fd);
 /* Escape sequences on fd? Only on a terminal, and not with $NO_COLOR or TERM=dumb. */

@@ -41,6 +41,7 @@ static int start_command(struct session *s)
 	if (err)
 		return cli_fail("cannot fork: %s", strerror(-err));
 	s->launched = true;
+	s->c->command_pid = s->launch.pid;
 	if (ops->add(s->c->capture, s->launch.pid, true) || ops->start(s->c->capture))
 		return fail(s);
 	err = launch_exec(&s->launch);

@@ -13,6 +13,7 @@
 
 struct builder {
 	uint64_t base, end; /* the executable segments */
+	uint64_t entry;	    /* the entry point, until it has been dealt with; 0 none */
 	struct unwind_row *rows;
 	size_t nr_rows, cap_rows;
 	struct unwind_rule *rules;
@@ -74,27 +75,8 @@ static bool pack(const struct unwind_rule *r, struct unwind_row *row)
 	return true;
 }
 
-static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct unwind_rule *rule)
+static int append(struct builder *b, struct unwind_row row)
 {
-	struct builder *b = cookie;
-	struct unwind_row row = { 0 };
-	int index;
-
-	if (pc < b->base || pc >= b->end)
-		return 0;
-	row.pc = pc - b->base;
-	if (mark != UNWIND_MORE) {
-		row.cfa = mark_cfa(mark);
-	} else if (!pack(rule, &row)) {
-		index = rule_index(b, rule);
-		if (index == -ENOSPC)
-			row.cfa = mark_cfa(UNWIND_UNSUPPORTED);
-		else if (index < 0)
-			return index;
-		else
-			row.cfa = UNWIND_RULE << UNWIND_KIND_SHIFT | index;
-	}
-	b->nr_unsupported += row.cfa == mark_cfa(UNWIND_UNSUPPORTED);
 	if (b->nr_rows) {
 		struct unwind_row *last = &b->rows[b->nr_rows - 1];
 
@@ -109,6 +91,49 @@ static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct
 		return -ENOMEM;
 	b->rows[b->nr_rows++] = row;
 	return 0;
+}
+
+/*
+ * The program's entry point has no caller, but in hand-written start code, as ld.so's, nothing
+ * says so: what there is of a hole from the entry on ends walks as it should.
+ */
+static int append_entry(struct builder *b, uint64_t next_pc)
+{
+	struct unwind_row row = { .pc = b->entry - b->base, .cfa = mark_cfa(UNWIND_COMPLETE) };
+
+	if (!b->entry || next_pc <= b->entry)
+		return 0;
+	b->entry = 0;
+	if (!b->nr_rows || b->rows[b->nr_rows - 1].cfa != mark_cfa(UNWIND_HOLE))
+		return 0;
+	return append(b, row);
+}
+
+static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct unwind_rule *rule)
+{
+	struct builder *b = cookie;
+	struct unwind_row row = { 0 };
+	int index, err;
+
+	if (pc < b->base || pc >= b->end)
+		return 0;
+	err = append_entry(b, pc);
+	if (err)
+		return err;
+	row.pc = pc - b->base;
+	if (mark != UNWIND_MORE) {
+		row.cfa = mark_cfa(mark);
+	} else if (!pack(rule, &row)) {
+		index = rule_index(b, rule);
+		if (index == -ENOSPC)
+			row.cfa = mark_cfa(UNWIND_UNSUPPORTED);
+		else if (index < 0)
+			return index;
+		else
+			row.cfa = UNWIND_RULE << UNWIND_KIND_SHIFT | index;
+	}
+	b->nr_unsupported += row.cfa == mark_cfa(UNWIND_UNSUPPORTED);
+	return append(b, row);
 }
 
 static void fill_index(uint32_t *index, size_t nr_blocks, const struct unwind_row *rows,
@@ -189,12 +214,16 @@ int unwind_table_init(struct unwind_table *ret, struct elf_file *f)
 		err = elf_eh_frame(f, &section);
 	if (err)
 		return err;
+	if (f->entry >= b.base && f->entry < b.end)
+		b.entry = f->entry;
 	b.buckets = calloc(NR_BUCKETS, sizeof(*b.buckets));
 	err = b.buckets ? ehframe_init(&eh, &section) : -ENOMEM;
 	if (!err)
 		err = add_row(&b, b.base, UNWIND_HOLE, NULL);
 	if (!err)
 		err = ehframe_rows(&eh, add_row, &b);
+	if (!err)
+		err = append_entry(&b, b.end);
 	if (!err)
 		err = finish(&b, ret);
 	if (!err)
