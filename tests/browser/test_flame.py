@@ -445,6 +445,17 @@ class Other(Page):
         self.browser.open(self.make("one", "a;b 1\n"))
         self.assertEqual([b[0] for b in self.boxes()], ["all", "a", "b"])
 
+    def test_names_that_are_no_text(self):
+        with open(self.path("bytes.folded"), "wb") as file:
+            file.write(b"a;\xff\xfe bad 1\na;esc\x1b[31m 1\na;cut\xe2\x82 1\n"
+                       b"a;\xe2\x80\xaeoverride 1\na;\xef\xbf\xbe 1\n")
+        subprocess.run([BUILD + "/periscope", "flame", self.path("bytes.folded"), "-o",
+                        self.path("bytes.svg")], check=True)
+        self.browser.open("file://" + self.path("bytes.svg"))
+        names = {b[0] for b in self.boxes()} - {"all", "a"}
+        self.assertEqual(names, {"\ufffd\ufffd bad", "esc\ufffd[31m", "cut\ufffd\ufffd",
+                                 "\ufffdoverride", "\ufffd"})
+
     def test_huge_counts(self):
         self.browser.open(self.make("huge", f"a;b {2**60}\na;c {2**60}\n"))
         self.assertEqual(self.js("periscope.m.t.total[0]"), 2**61)

@@ -202,6 +202,46 @@ static void test_small_share(void **state)
 	profile_free(p);
 }
 
+/* What was before and is now: as wide as now, coloured by the change, what is gone left out. */
+static void test_difference(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t values[2];
+	} known[] = { { "same", { 100, 200 } },
+		      { "grew", { 50, 300 } },
+		      { "gone", { 100, 0 } },
+		      { "new", { 0, 50 } },
+		      { "less", { 50, 50 } } };
+	struct write_options o = { .type = PROFILE_NONE, .diff = WRITE_DIFF_NORMALIZED };
+	struct profile *p = profile_new();
+	struct strbuf svg;
+	uint32_t at;
+
+	(void)state;
+	fixture_need("python3");
+	assert_int_equal(profile_type(p, "before", "count", &at), 0);
+	assert_int_equal(profile_type(p, "after", "count", &at), 0);
+	for (uint32_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		uint32_t l = fixture_location(p, PROFILE_NONE, i + 1, known[i].name, "", 0);
+		struct profile_sample_key key = { .locations = &l, .nr_locations = 1 };
+
+		assert_int_equal(profile_add(p, &key, known[i].values), 0);
+	}
+	fixture_write(write_svg, p, &o, &svg);
+	/* 300 before and 600 now: twice as much is as before. */
+	run_python(READ_BOXES
+		   "for b in B: print(b[0], b[6], round((b[4] + .5) * 600 / 1176))" END_BOXES,
+		   &svg, "all d4 600\ngrew d7 300\nless d1 50\nnew d8 50\nsame d4 200\n");
+	strbuf_release(&svg);
+	o.diff = WRITE_DIFF_ABSOLUTE;
+	fixture_write(write_svg, p, &o, &svg);
+	run_python(READ_BOXES "print([b[6] for b in B])\nprint(B[1][1])" END_BOXES, &svg,
+		   "['d7', 'd8', 'd4', 'd8', 'd7']\ngrew\n300, 50.00%\nbefore: 50, 16.67%\n");
+	strbuf_release(&svg);
+	profile_free(p);
+}
+
 static void test_empty(void **state)
 {
 	struct profile *p = fixture_empty(), *bare = profile_new();
@@ -259,7 +299,7 @@ int main(void)
 		cmocka_unit_test(test_known),	    cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_narrow),	    cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_stable),	    cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_small_share),
+		cmocka_unit_test(test_small_share), cmocka_unit_test(test_difference),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
