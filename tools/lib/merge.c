@@ -266,15 +266,14 @@ int merge_difference(const struct profile *before, const struct profile *after, 
 
 int merge_fields_add(struct merge_fields *f, const char *key, const char *value)
 {
-	char *k = strdup(key), *v = strdup(value);
+	struct write_field *field;
 
-	if (!k || !v || array_grow((void **)&f->items, f->nr, &f->cap, sizeof(*f->items))) {
-		free(k);
-		free(v);
+	if (array_grow((void **)&f->items, f->nr, &f->cap, sizeof(*f->items)))
 		return -ENOMEM;
-	}
-	f->items[f->nr++] = (struct write_field){ k, v };
-	return 0;
+	field = &f->items[f->nr++]; /* released with the rest, also when half of it is there */
+	field->key = strdup(key);
+	field->value = strdup(value);
+	return field->key && field->value ? 0 : -ENOMEM;
 }
 
 static int add_comment(struct merge_fields *f, const char *text)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The picture: lays trees out in boxes and keeps elements for those in sight only. A panel is a
-// tree with its direction; boxes narrower than a pixel are drawn together, as gaps.
+// tree with its direction; neighbours too narrow to tell apart are drawn together, as gaps.
 
-const ROW = 18, CAPTION = 26, MIN_WIDTH = 1, MIN_TEXT = 22;
+const ROW = 18, CAPTION = 26, MIN_WIDTH = 1.5, MIN_TEXT = 22;
 
 // Boxes of a panel: { node, x, width, row, above }, or without node { gap: frames, total, ... }.
 function layOut(panel, width, heavy) {
@@ -79,7 +79,7 @@ function makeView(app) {
 		}) || view.boxes.find(function (box) { return box.node === box.panel.zoom; }) || null;
 	};
 
-	const paint = function (element, box, found) {
+	const paint = function (element, box, found, whole) {
 		const node = box.node, style = element.style;
 		style.cssText = "left:" + box.x.toFixed(2) + "px;top:" + box.y + "px;width:" +
 			Math.max(box.width - (box.width > 3 ? 1 : 0), 0.5).toFixed(2) + "px";
@@ -93,16 +93,18 @@ function makeView(app) {
 		}
 		const name = app.nameOf(node), hit = found && node.key >= 0 && found.names[node.key >> 1];
 		element.className = "frame " + app.styleOf(box) + (hit ? " hit" : found ? " miss" : "") +
-			(box.above ? " above" : "") + (box === view.current ? " here" : "");
-		element.textContent = box.width >= MIN_TEXT ? name : "";
+			(box.width < MIN_TEXT ? " thin" : "") + (box.above ? " above" : "") + (box === view.current ? " here" : "");
+		const text = box.width >= MIN_TEXT ? name : "";
+		if (element.textContent !== text)
+			element.textContent = text;
 		element.setAttribute("aria-level", node.depth + 1);
-		element.setAttribute("aria-label", name + ", " +
-			formatShare(node.total, app.whole()));
+		element.setAttribute("aria-label", name + ", " + formatShare(node.total, whole));
 	};
 
 	view.draw = function () {
 		const first = scroller.scrollTop - 4 * ROW;
 		const last = scroller.scrollTop + scroller.clientHeight + 4 * ROW;
+		const whole = app.whole();
 		let used = 0;
 		frames.removeAttribute("aria-activedescendant");
 		for (const box of view.boxes) {
@@ -114,7 +116,7 @@ function makeView(app) {
 				view.pool.push(element);
 				frames.appendChild(element);
 			}
-			paint(element, box, app.found);
+			paint(element, box, app.found, whole);
 			if (box === view.current)
 				frames.setAttribute("aria-activedescendant", element.id);
 			used++;
