@@ -86,8 +86,10 @@ struct unwind_rule {
 	__u8 cfa_scale;
 	__u8 rbp_kind; /* enum unwind_rbp_kind */
 	__u8 ra_reg;   /* UNWIND_RA: in memory; else the register that holds it (vfork) */
-	__u8 reserved[2];
+	__u16 rbx;     /* RBX is saved at CFA - 8 * rbx; 0: unchanged, or not looked at */
 };
+
+#define UNWIND_RBX_LOST 0xffff
 
 _Static_assert(sizeof(struct unwind_row) == 8, "a row is one 8-byte word");
 _Static_assert(sizeof(struct unwind_rule) == 24, "a rule is three 8-byte words");
@@ -128,7 +130,8 @@ struct unwind_state {
 	 * Bit n: regs[n] is known. All are at the leaf and at a signal frame's; above those RSP,
 	 * and RBP. The others stay known while the walk stays in the leaf's object, because
 	 * hand-written code keeps its CFA in one of them across calls to its own helpers
-	 * (libcrypto's AES-GCM); unwind_leave_object() ends that.
+	 * (libcrypto's AES-GCM); unwind_leave_object() ends that. RBX is followed truly, by
+	 * the rules of objects that keep a CFA in it across calls of C (ld.so's lazy binding).
 	 */
 	__u32 known;
 	/* The pc is a return address, so the call is before it: look up pc - 1. */
@@ -257,6 +260,13 @@ UNWIND_INLINE int unwind_by_rule(struct unwind_state *s, const struct unwind_rul
 		return UNWIND_LOST_REG;
 	else
 		s->pc = s->regs[r->ra_reg & 15];
+	if (r->rbx == UNWIND_RBX_LOST) {
+		s->known &= ~(1u << UNWIND_RBX);
+	} else if (r->rbx) {
+		if (read(cookie, cfa - r->rbx * 8, &s->regs[UNWIND_RBX]))
+			return UNWIND_BAD_READ;
+		s->known |= 1u << UNWIND_RBX;
+	}
 	in_reg = s->regs[r->rbp_off & 15];
 	is_known = unwind_known(s, r->rbp_off & 15);
 	end = unwind_pop(s, cfa, ra_at, rbp_at, read, cookie);

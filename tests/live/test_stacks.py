@@ -113,8 +113,16 @@ class SpecialStacks(LiveTest):
         # is exiting, nothing but the function it is in can be known.
         self.assert_nearly_whole(result, 0.02, least=20)
         for stack in self.strange_stacks(result, case.stacks):
-            self.assertRegex(stack, r"^\[truncated: [^;]+\];(\[[^;]*\];)?(clone3|start_thread)$")
+            self.assertRegex(stack, r"^(\[truncated: [^;]+\];)?(\[[^;]*\];)?(clone3|start_thread)$")
         self.assert_seen(result, "leaf", result.summary["samples"] // 2)
+
+    def test_lazy_binding(self):
+        case = cases("lazy_binding")["plain"]
+        with start(case) as workload:
+            result = periscope("cpu", "-p", workload.pid, "-F", 999, "-f", "-U", 2)
+        self.assert_whole(result)
+        self.assert_stacks(result, case)
+        self.assert_seen(result, "_dl_fixup", 20)
 
     def test_neither_tables_nor_frame_pointers(self):
         case = cases("no_eh")["truncated"]

@@ -162,11 +162,11 @@ static struct unwind_state made_up_state(uint64_t pc, struct oracle *o)
 static void compare_at(const struct unwind_table *t, Dwarf_CFI *cfi, uint64_t pc, struct counts *c)
 {
 	const struct unwind_row *row = unwind_table_row(t, pc);
-	uint64_t ra = 0, rbp = 0;
+	uint64_t ra = 0, rbp = 0, rbx = 0;
 	struct unwind_state s;
 	Dwarf_Frame *frame;
 	struct oracle o;
-	enum rule ra_rule, rbp_rule;
+	enum rule ra_rule, rbp_rule, rbx_rule;
 	bool is_value, is_signal;
 	Dwarf_Op *ops;
 	size_t n;
@@ -181,6 +181,7 @@ static void compare_at(const struct unwind_table *t, Dwarf_CFI *cfi, uint64_t pc
 	o.cfa = n ? evaluate(&o, ops, n, &is_value) : 0;
 	ra_rule = register_rule(&o, frame, UNWIND_RA, &ra);
 	rbp_rule = register_rule(&o, frame, UNWIND_RBP, &rbp);
+	rbx_rule = register_rule(&o, frame, UNWIND_RBX, &rbx);
 	free(frame);
 
 	end = unwind_step(&s, row, unwind_table_rule(t, row), read_memory, NULL);
@@ -206,6 +207,9 @@ static void compare_at(const struct unwind_table *t, Dwarf_CFI *cfi, uint64_t pc
 		c->signals++;
 		assert_int_equal(s.is_return, 0);
 	}
+	if (t->follows_rbx && rbx_rule != UNDEFINED && (s.known & 1u << UNWIND_RBX) &&
+	    s.regs[UNWIND_RBX] != (rbx_rule == SAME ? o.regs[UNWIND_RBX] : rbx))
+		fail_msg("at 0x%lx: RBX 0x%llx; libdw: 0x%lx", pc, s.regs[UNWIND_RBX], rbx);
 	if (!(s.known & 1u << UNWIND_RBP)) {
 		assert_int_equal(rbp_rule, UNDEFINED);
 		return;

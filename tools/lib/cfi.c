@@ -133,7 +133,7 @@ struct rules {
 	uint64_t cfa_reg;
 	int64_t cfa_off;
 	struct unwind_rule expr; /* the CFA's part, for CFA_EXPR */
-	struct saved rbp, ra;
+	struct saved rbp, rbx, ra;
 };
 
 struct machine {
@@ -192,6 +192,8 @@ static struct saved *saved_slot(struct machine *m, struct rules *rules, uint64_t
 {
 	if (reg == m->cie->ra_reg)
 		return &rules->ra;
+	if (reg == UNWIND_RBX)
+		return &rules->rbx;
 	return reg == UNWIND_RBP ? &rules->rbp : NULL;
 }
 
@@ -268,6 +270,11 @@ static int emit_row(struct machine *m)
 	} else if (now->rbp.kind != SAVED_SAME) {
 		r.rbp_kind = UNWIND_RBP_LOST;
 	}
+	if (now->rbx.kind == SAVED_AT_CFA && now->rbx.off < 0 && !(now->rbx.off & 7) &&
+	    -now->rbx.off / 8 < UNWIND_RBX_LOST)
+		r.rbx = -now->rbx.off / 8;
+	else if (now->rbx.kind != SAVED_SAME)
+		r.rbx = UNWIND_RBX_LOST;
 	/*
 	 * A return address below the stack pointer cannot be: so says a function that nobody calls
 	 * what it has (musl's __clone after it has switched stacks).

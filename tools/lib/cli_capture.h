@@ -25,7 +25,7 @@ struct cli_capture {
 	/* Out. */
 	struct timespec started; /* wall clock */
 	uint64_t ran_ns;
-	pid_t command_pid; /* of a command that was started */
+	pid_t command_pid;  /* of a command that was started */
 	bool target_exited; /* before the time was over */
 };
 

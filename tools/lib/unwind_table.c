@@ -20,6 +20,7 @@ struct builder {
 	size_t nr_rules, cap_rules;
 	uint16_t *buckets; /* of rules, by hash; 0 empty, else index + 1 */
 	size_t nr_unsupported;
+	bool follow_rbx;
 };
 
 #define NR_BUCKETS (UNWIND_RULES_MAX * 2)
@@ -75,6 +76,29 @@ static bool pack(const struct unwind_rule *r, struct unwind_row *row)
 	return true;
 }
 
+/* Put a rule into a row, as itself or by its index. */
+static int encode(struct builder *b, const struct unwind_rule *rule, struct unwind_row *row)
+{
+	struct unwind_rule plain = *rule;
+	int index = -ENOSPC;
+
+	plain.rbx = 0;
+	if (b->follow_rbx && rule->rbx)
+		index = rule_index(b, rule);
+	/* RBX is given up before the frame is. */
+	if (index == -ENOSPC && pack(&plain, row))
+		return 0;
+	if (index == -ENOSPC)
+		index = rule_index(b, &plain);
+	if (index == -ENOSPC)
+		row->cfa = mark_cfa(UNWIND_UNSUPPORTED);
+	else if (index < 0)
+		return index;
+	else
+		row->cfa = UNWIND_RULE << UNWIND_KIND_SHIFT | index;
+	return 0;
+}
+
 static int append(struct builder *b, struct unwind_row row)
 {
 	if (b->nr_rows) {
@@ -113,7 +137,7 @@ static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct
 {
 	struct builder *b = cookie;
 	struct unwind_row row = { 0 };
-	int index, err;
+	int err;
 
 	if (pc < b->base || pc >= b->end)
 		return 0;
@@ -123,14 +147,10 @@ static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct
 	row.pc = pc - b->base;
 	if (mark != UNWIND_MORE) {
 		row.cfa = mark_cfa(mark);
-	} else if (!pack(rule, &row)) {
-		index = rule_index(b, rule);
-		if (index == -ENOSPC)
-			row.cfa = mark_cfa(UNWIND_UNSUPPORTED);
-		else if (index < 0)
-			return index;
-		else
-			row.cfa = UNWIND_RULE << UNWIND_KIND_SHIFT | index;
+	} else {
+		err = encode(b, rule, &row);
+		if (err)
+			return err;
 	}
 	b->nr_unsupported += row.cfa == mark_cfa(UNWIND_UNSUPPORTED);
 	return append(b, row);
@@ -152,7 +172,9 @@ static void fill_index(uint32_t *index, size_t nr_blocks, const struct unwind_ro
 
 static int finish(struct builder *b, struct unwind_table *ret)
 {
-	struct unwind_table t = { .base = b->base, .nr_unsupported = b->nr_unsupported };
+	struct unwind_table t = { .base = b->base,
+				  .nr_unsupported = b->nr_unsupported,
+				  .follows_rbx = b->follow_rbx };
 	size_t index_words;
 	uint64_t *at;
 
@@ -200,6 +222,20 @@ static int text_bounds(const struct elf_file *f, uint64_t *ret_base, uint64_t *r
 	return 0;
 }
 
+/* Is there a CFA in RBX? Ends the reading at the first. */
+static int look_for_rbx(void *cookie, uint64_t pc, enum unwind_end mark,
+			const struct unwind_rule *rule)
+{
+	struct builder *b = cookie;
+
+	(void)pc;
+	if (mark != UNWIND_MORE || rule->cfa_kind == UNWIND_CFA_SIGNAL ||
+	    rule->cfa_reg != UNWIND_RBX)
+		return 0;
+	b->follow_rbx = true;
+	return 1;
+}
+
 int unwind_table_init(struct unwind_table *ret, struct elf_file *f)
 {
 	struct builder b = { 0 };
@@ -218,6 +254,8 @@ int unwind_table_init(struct unwind_table *ret, struct elf_file *f)
 		b.entry = f->entry;
 	b.buckets = calloc(NR_BUCKETS, sizeof(*b.buckets));
 	err = b.buckets ? ehframe_init(&eh, &section) : -ENOMEM;
+	if (!err && ehframe_rows(&eh, look_for_rbx, &b) < 0)
+		err = -ENOMEM;
 	if (!err)
 		err = add_row(&b, b.base, UNWIND_HOLE, NULL);
 	if (!err)

@@ -8,6 +8,7 @@
  * for a MB of text.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,7 +18,8 @@
 struct unwind_table {
 	uint64_t base; /* virtual address of the first block; rows count from here */
 	uint32_t nr_blocks, nr_rows, nr_rules;
-	uint64_t *words; /* owned */
+	bool follows_rbx; /* rules say where RBX is saved: some CFA of the object is in it */
+	uint64_t *words;  /* owned */
 	size_t nr_words;
 	size_t nr_bad;	       /* entries of .eh_frame that could not be read */
 	size_t nr_unsupported; /* rows that end a walk for want of a way to express the rule */
