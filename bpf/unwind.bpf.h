@@ -7,7 +7,7 @@
  * unwind rows that user space has put into `tables`.
  *
  * One frame is one call of unwind_frame(), a global function, which the verifier checks once and
- * not in every turn of the loop around it (about 30,000 instructions on Linux 6.18, 24,000 on 6.1; inlined it would be over the limit).
+ * not in every turn of the loop around it (about 30,000 instructions in all on Linux 6.18).
  *
  * Stack memory is read a window at a time, from the wanted slot up, but not beyond its page: the
  * slots of the next frames are mostly in it, and a read of 8 bytes costs nearly what a window
