@@ -170,6 +170,7 @@ $(B)/bpf/vmlinux_check.bpf.o: tests/unit/vmlinux_check.bpf.c
 # No root, no BTF of the running kernel.
 check: all bpf $(UNIT_BINS) $(WORKLOADS) $(B)/bpf/vmlinux_check.bpf.o
 	$(Q)tests/run-unit $(B)
+	$(Q)python3 tests/bench/test_arithmetic.py
 	$(Q)python3 tests/browser/test_flame.py $(B)
 
 # The same, and the live tests on the running kernel.
