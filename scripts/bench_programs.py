@@ -35,7 +35,7 @@ class Captures:
             s.progress(f"{name}: captures of {seconds} s with periscope and perf")
             # Time for three captures and for the tools to start and finish; perf script is slow,
             # and that the load goes on or ends meanwhile makes no difference.
-            target = SERVERS[name](bench, s.build, 3 * seconds + 300)
+            target = SERVERS[name](bench, s.build, 3 * seconds + 60)
             done = {"periscope": periscope_capture(bench, s.build, target.pids(), HZ, seconds)}
             for mode in PERF_MODES:
                 done[mode] = perf_capture(bench, mode, target, HZ, seconds)

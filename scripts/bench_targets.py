@@ -22,7 +22,7 @@ from bench_run import CannotMeasure, answers, family, find_program, free_port, w
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
 
 # pids: a function, because PostgreSQL starts a process for each connection.
-Target = collections.namedtuple("Target", "name load exe pids")
+Target = collections.namedtuple("Target", "load pids")
 
 
 def _alone(process):
@@ -54,7 +54,7 @@ def coworkingd(bench, build, seconds):
     load = bench.spawn(command, group=True)
     time.sleep(2)  # it logs in first
     _must_run(load, "scripts/load")
-    return Target("coworkingd", "scripts/load mix", os.path.join(build, "coworkingd"), _alone(server))
+    return Target("scripts/load mix", _alone(server))
 
 
 def _ask(url, body=None):
@@ -114,7 +114,7 @@ def redis(bench, _build, seconds):
     load = bench.spawn(command + ["-t", "set,get,lpush,zadd", "-n", "20000", "-r", "10000"])
     time.sleep(1)
     _must_run(load, "redis-benchmark")
-    return Target("Redis", "redis-benchmark set,get,lpush,zadd", exe, _alone(server))
+    return Target("redis-benchmark set,get,lpush,zadd", _alone(server))
 
 
 NGINX_CONF = """
@@ -157,7 +157,7 @@ def nginx(bench, _build, seconds):
     load = bench.spawn(command + ["-H", "Accept-Encoding: gzip", url])
     time.sleep(1)
     _must_run(load, "wrk")
-    return Target("nginx", "wrk, gzip of 20 KB", exe, lambda: family(server.pid))
+    return Target("wrk, gzip of 20 KB", lambda: family(server.pid))
 
 
 def _postgres_program(name):
@@ -191,7 +191,7 @@ def postgres(bench, _build, seconds):
     load = bench.spawn(pgbench + ["-n", "-c", "4", "-T", str(seconds), "postgres"], **other)
     time.sleep(1)
     _must_run(load, "pgbench")
-    return Target("PostgreSQL", "pgbench, 4 clients", exe, lambda: family(server.pid))
+    return Target("pgbench, 4 clients", lambda: family(server.pid))
 
 
 SERVERS = {"coworkingd": coworkingd, "Redis": redis, "nginx": nginx, "PostgreSQL": postgres}

@@ -73,7 +73,7 @@ def perf_record_command(mode, pids, hz, path, seconds, *options):
 def perf_capture(bench, mode, target, hz, seconds):
     """detail: the peak memory in KB of perf script, which makes the stacks."""
     path = os.path.join(bench.directory(), "perf.data")
-    entry = entry_of(target.pids()[0], target.exe)
+    entry = entry_of(target.pids()[0])
     done = bench.run(perf_record_command(mode, target.pids(), hz, path, seconds))
     if done.status:
         raise CannotMeasure(f"{mode}: {done.stderr.decode(errors='replace')[-300:]}")
@@ -144,12 +144,14 @@ def text_bytes(path):
     return sum(length for kind, flags, _, _, length in _segments(path)[1] if kind == 1 and flags & 1)
 
 
-def entry_of(pid, exe):
+def entry_of(pid):
     """The entry code of a process's executable: its addresses, and its offsets in the file.
 
     perf script prints a frame's offset in its file where it knows the file, else its address.
     """
-    entry, segments = _segments(exe)
+    # Not by its path: the file may have been built anew meanwhile.
+    exe = os.readlink(f"/proc/{pid}/exe")
+    entry, segments = _segments(f"/proc/{pid}/exe")
     loads = [segment for segment in segments if segment[0] == 1]
     base = min(address for _, _, _, address, _ in loads) & ~4095
     for _, _, offset, address, length in loads:
@@ -159,10 +161,10 @@ def entry_of(pid, exe):
     with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as maps:
         for line in maps:
             words = line.split(None, 5)
-            if len(words) == 6 and words[5].strip() == os.path.realpath(exe) and int(words[2], 16) == 0:
+            if len(words) == 6 and words[5].strip() == exe and int(words[2], 16) == 0:
                 start = int(words[0].split("-")[0], 16) - base + entry
                 return ranges + [range(start, start + ENTRY_SIZE)]
-    raise CannotMeasure(f"process {pid} does not run {exe}")
+    raise CannotMeasure(f"process {pid} does not map {exe}")
 
 
 # ---- pprof files, as far as is needed ----
