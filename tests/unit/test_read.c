@@ -238,6 +238,31 @@ static void test_merge(void **state)
 	profile_free(b);
 }
 
+static void test_fields(void **state)
+{
+	static const char *const want[][2] = { { "note", "plain" },
+					       { "host", "h: x" },
+					       { "rate", "99 Hz" },
+					       { "duration", "5.002s" } };
+	struct merge_fields f = { 0 };
+	struct profile *p = profile_new();
+
+	(void)state;
+	assert_int_equal(profile_comment(p, "plain"), 0);
+	assert_int_equal(profile_comment(p, "host: h: x"), 0);
+	assert_int_equal(profile_comment(p, "hz: 99"), 0);
+	assert_int_equal(profile_comment(p, "seconds: 5.002"), 0);
+	p->duration_ns = 5000000000; /* said already */
+	assert_int_equal(merge_fields_init(&f, p), 0);
+	assert_int_equal(f.nr, 4);
+	for (size_t i = 0; i < f.nr; i++) {
+		assert_string_equal(f.items[i].key, want[i][0]);
+		assert_string_equal(f.items[i].value, want[i][1]);
+	}
+	merge_fields_release(&f);
+	profile_free(p);
+}
+
 /* As a reader of JSON sees it: sums, inlined frames, threads apart. */
 static void test_speedscope(void **state)
 {
@@ -288,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_perf_script_bad),
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_speedscope),
 	};
 

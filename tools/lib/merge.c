@@ -276,6 +276,26 @@ int merge_fields_add(struct merge_fields *f, const char *key, const char *value)
 	return field->key && field->value ? 0 : -ENOMEM;
 }
 
+/* Captures leave their summary's keys in the comments; people read words and units. */
+static int add_fact(struct merge_fields *f, const char *key, const char *value)
+{
+	static const char *const known[][3] = { { "seconds", "duration", "s" },
+						{ "hz", "rate", " Hz" } };
+	char *text;
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (strcmp(key, known[i][0]) != 0)
+			continue;
+		if (asprintf(&text, "%s%s", value, known[i][2]) < 0)
+			return -ENOMEM;
+		err = merge_fields_add(f, known[i][1], text);
+		free(text);
+		return err;
+	}
+	return merge_fields_add(f, key, value);
+}
+
 static int add_comment(struct merge_fields *f, const char *text)
 {
 	const char *colon = strstr(text, ": ");
@@ -285,7 +305,7 @@ static int add_comment(struct merge_fields *f, const char *text)
 	if (!colon || colon == text || colon - text > 40)
 		return merge_fields_add(f, "note", text);
 	key = strndup(text, (size_t)(colon - text));
-	err = key ? merge_fields_add(f, key, colon + 2) : -ENOMEM;
+	err = key ? add_fact(f, key, colon + 2) : -ENOMEM;
 	free(key);
 	return err;
 }

@@ -3,7 +3,7 @@
 // The picture: lays trees out in boxes and keeps elements for those in sight only. A panel is a
 // tree with its direction; neighbours too narrow to tell apart are drawn together, as gaps.
 
-const ROW = 18, CAPTION = 26, MIN_WIDTH = 1.5, MIN_TEXT = 22;
+const ROW = 18, CAPTION = 26, MIN_WIDTH = 2, MIN_TEXT = 22;
 
 // Boxes of a panel: { node, x, width, row, above }, or without node { gap: frames, total, ... }.
 function layOut(panel, width, heavy) {
