@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app.h"
+#include "faults.h"
 #include "models.h"
 #include "probes.h"
 
@@ -129,6 +130,10 @@ int auth_request(struct request *r)
 
 	err = find_token(r, &token, &len);
 	PROBE(auth__start, r->id, len);
+	if (err == 0 && fault_on(FAULT_JWT_SPLIT) && fault_split_token(token, len) != 2)
+		err = -EACCES;
+	if (err == 0 && fault_on(FAULT_EMAIL_LOOKUP))
+		model_user_by_email_scan(r->db, "demo@example.org");
 	if (err == 0)
 		err = jwt_verify(&r->app->secret, token, len, time(NULL), r->user_id);
 	if (err == 0)

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "compiler.h"
+#include "faults.h"
 
 #define VERSION "0.1"
 
@@ -32,6 +33,9 @@ static const char usage_text[] =
 	"                       web origins that may call the API, with commas; * for any (none)\n"
 	"  --tls-certificate PATH, --tls-key PATH\n"
 	"                       serve HTTPS instead of HTTP, with these PEM files\n"
+	"  --demo-fault LIST    mistakes to be found with a profiler, with commas (none): all-bookings,\n"
+	"                       email-lookup, jwt-split, blocking-writes, json-lock, leak,\n"
+	"                       growing-cache\n"
 	"  --help, --version\n"
 	"\n"
 	"Each setting may also stand in the configuration file, under its name with underscores\n"
@@ -186,6 +190,27 @@ static int set_tls_key(struct config *config, const char *text)
 	return parse_path(text, config->tls_key, sizeof(config->tls_key));
 }
 
+/* Names with commas between them. */
+static int set_demo_fault(struct config *config, const char *text)
+{
+	char name[32];
+
+	while (*text != '\0') {
+		size_t len = strcspn(text, ",");
+
+		if (len >= sizeof(name))
+			return -EINVAL;
+		memcpy(name, text, len);
+		name[len] = '\0';
+		if (fault_enable(name) != 0)
+			return -EINVAL;
+		text += len;
+		if (*text == ',' && *++text == '\0')
+			return -EINVAL;
+	}
+	return 0;
+}
+
 /* ---- sources ------------------------------------------------------------------------------- */
 
 /* One row a setting: the name has dashes on the command line, as here, and underscores elsewhere */
@@ -201,6 +226,7 @@ static const struct setting {
 	{ "allowed-origins", set_allowed_origins },
 	{ "tls-certificate", set_tls_certificate },
 	{ "tls-key", set_tls_key },
+	{ "demo-fault", set_demo_fault },
 };
 
 #define NAME_SIZE 32 /* of a setting, with its prefix in the environment */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "faults.h"
 #include "probes.h"
 
 /* "CoWk": marks the file as ours, so that no other program's database is ever written to */
@@ -82,6 +83,8 @@ static const char *const statements[STMT_COUNT] = {
 	[STMT_BOOKING_ADD] = "INSERT INTO bookings (id, room_id, user_id, booked_on, created_at)"
 			     " VALUES (?1, ?2, ?3, ?4, ?5)",
 	[STMT_BOOKING_DELETE] = "DELETE FROM bookings WHERE id = ?1 AND user_id = ?2",
+	[STMT_ALL_BOOKINGS] = "SELECT id, room_id, booked_on, created_at FROM bookings",
+	[STMT_EMAIL_SCAN] = "SELECT 1 FROM temp.emails WHERE email = ?1",
 	[STMT_FILLED] = "SELECT EXISTS (SELECT 1 FROM users) OR EXISTS (SELECT 1 FROM rooms)",
 	[STMT_USER_ADD] = "INSERT INTO users (id, email, username, password_hash)"
 			  " VALUES (?1, ?2, ?3, ?4)",
@@ -89,6 +92,12 @@ static const char *const statements[STMT_COUNT] = {
 			  " main_photo) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[STMT_PHOTO_ADD] = "INSERT INTO photos (room_id, position, url) VALUES (?1, ?2, ?3)",
 };
+
+/* FAULT_EMAIL_LOOKUP: the users of a larger business, in a table without an index */
+static const char emails[] =
+	"CREATE TEMP TABLE emails (email TEXT NOT NULL);"
+	"INSERT INTO temp.emails WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL"
+	"  SELECT i + 1 FROM n WHERE i < 5000) SELECT 'user' || i || '@example.org' FROM n;";
 
 static int errno_from_sqlite(int rc)
 {
@@ -204,7 +213,8 @@ static int setup_writer(struct db *db)
 static int on_busy(void *arg, int tries)
 {
 	const struct db *db = arg;
-	unsigned int limit = db->role == DB_WRITER ? BUSY_WRITER : BUSY_READER;
+	bool writes = db->role == DB_WRITER || fault_on(FAULT_BLOCKING_WRITES);
+	unsigned int limit = writes ? BUSY_WRITER : BUSY_READER;
 	unsigned int step = 1U << (tries < 5 ? tries : 5);
 	/* what the tries so far have taken: 2^tries - 1, or 31 and 32 for each beyond the fifth */
 	unsigned int waited = tries < 5 ? step - 1 : 31 + 32 * ((unsigned int)tries - 5);
@@ -253,7 +263,9 @@ int db_init(struct db *db, const char *path, enum db_role role)
 		err = setup_writer(db);
 	if (err == 0 && role == DB_WRITER)
 		sqlite3_wal_hook(db->handle, on_wal, NULL);
-	if (err == 0 && role == DB_READER)
+	if (err == 0 && role == DB_READER && fault_on(FAULT_EMAIL_LOOKUP))
+		err = run(db, emails);
+	if (err == 0 && role == DB_READER && !fault_on(FAULT_BLOCKING_WRITES))
 		err = run(db, "PRAGMA query_only = ON");
 	if (err == 0)
 		return 0;

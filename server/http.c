@@ -16,6 +16,7 @@
 
 #include "evloop.h"
 #include "app.h"
+#include "faults.h"
 #include "json.h"
 #include "loop.h"
 #include "probes.h"
@@ -384,6 +385,10 @@ STEP void http_send(struct request *r, int status, const char *reason, const cha
 
 static void send_text(struct request *r, int status, const char *reason, const char *text)
 {
+	if (fault_on(FAULT_LEAK))
+		fault_leak();
+	if (fault_on(FAULT_GROWING_CACHE))
+		fault_remember(r->id_text, text);
 	add_header(r->h2o, "cache-control", "no-store");
 	http_send(r, status, reason, "application/json", h2o_strdup(&r->h2o->pool, text, SIZE_MAX));
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "faults.h"
 #include "probes.h"
 
 int json_parse_object(const char *text, size_t len, json_t **ret)
@@ -12,7 +13,11 @@ int json_parse_object(const char *text, size_t len, json_t **ret)
 	json_t *value;
 
 	PROBE(json__parse__start, probe_request, len);
+	if (fault_on(FAULT_JSON_LOCK))
+		fault_json_lock();
 	value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (fault_on(FAULT_JSON_LOCK))
+		fault_json_unlock();
 	PROBE(json__parse__done, probe_request, len, value != NULL ? 0 : -EINVAL,
 	      value != NULL ? 0 : (uint64_t)error.position);
 	if (value == NULL)
@@ -45,8 +50,12 @@ char *json_text(const json_t *value)
 	char *text;
 
 	PROBE(json__dump__start, probe_request);
+	if (fault_on(FAULT_JSON_LOCK))
+		fault_json_lock();
 	/* 15 digits: a price of 0.1 is written 0.1, not 0.10000000000000001 */
 	text = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
+	if (fault_on(FAULT_JSON_LOCK))
+		fault_json_unlock();
 	PROBE(json__dump__done, probe_request, text != NULL ? strlen(text) : 0, probe_since(begin));
 	step_end();
 	return text;

@@ -21,6 +21,7 @@
 
 #include "app.h"
 #include "auth.h"
+#include "faults.h"
 #include "http.h"
 #include "loop.h"
 #include "probes.h"
@@ -197,6 +198,10 @@ static void announce(const struct server *server)
 	fprintf(stderr, "coworkingd: listening on %s%s%s%s:%s, %u threads, database %s\n",
 		config->tls_key[0] != '\0' ? "https://" : "", v6 ? "[" : "", host, v6 ? "]" : "",
 		port, config->threads, config->db_path);
+	for (enum fault fault = 0; fault < FAULT_COUNT; fault++) {
+		if (fault_on(fault))
+			fprintf(stderr, "coworkingd: with the demo fault %s\n", fault_name(fault));
+	}
 }
 
 static int start(struct server *server)
