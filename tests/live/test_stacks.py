@@ -4,6 +4,7 @@
 import os
 import time
 import unittest
+from unittest import mock
 
 from harness import WORKLOADS, LiveTest, cases, periscope, start
 
@@ -118,7 +119,10 @@ class SpecialStacks(LiveTest):
 
     def test_lazy_binding(self):
         case = cases("lazy_binding")["plain"]
-        with start(case) as workload:
+        with mock.patch.dict(os.environ):
+            os.environ.pop("LD_BIND_NOW", None)
+            workload = start(case)
+        with workload:
             result = periscope("cpu", "-p", workload.pid, "-F", 999, "-f", "-U", 2)
         self.assert_whole(result)
         self.assert_stacks(result, case)
