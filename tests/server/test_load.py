@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """scripts/load: that it loads, cleans up, and says so when something is wrong."""
 
+import collections
+import datetime
 import http.server
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,7 +14,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import GREEN, ROOT, Server, day  # noqa: E402
+from harness import GREEN, RED, ROOT, YELLOW, Server, day  # noqa: E402
 
 LOAD = os.path.join(ROOT, "scripts", "load")
 
@@ -56,6 +59,58 @@ class Loads(unittest.TestCase):
         for mode, least in (("writes", 200), ("mix", 200)):
             self.check(mode, least)
             self.assertEqual([b["id"] for b in self.server.all_bookings(token)], [kept])
+
+
+    def hasher_and_total(self):
+        """CPU ns of the hashing thread, and of all threads."""
+        hasher = total = 0
+        tasks = "/proc/%d/task" % self.server.process.pid
+        for task in os.listdir(tasks):
+            with open(os.path.join(tasks, task, "comm"), encoding="ascii") as file:
+                name = file.read().strip()
+            with open(os.path.join(tasks, task, "schedstat"), encoding="ascii") as file:
+                used = int(file.read().split()[0])
+            total += used
+            hasher += used if name == "cw-hasher" else 0
+        return hasher, total
+
+    def test_mix_hashes_little(self):
+        before = self.hasher_and_total()
+        self.assertEqual(load("mix", "--seconds", "6", "--url", self.url).returncode, 0)
+        after = self.hasher_and_total()
+        self.assertGreater(after[0], before[0])
+        self.assertLess((after[0] - before[0]) / (after[1] - before[1]), 0.1)
+
+
+class Bookings(unittest.TestCase):
+    def test_exactly_once(self):
+        """The days and rooms are computed here once more, and compared with the database."""
+        server = Server()
+        url = "http://127.0.0.1:%d" % server.port
+        count = int(os.environ.get("LOAD_BOOKINGS", "30000"))
+        result = load("--bookings", str(count), "--url", url)
+        self.assertEqual((result.returncode, result.stderr), (0, ""), result.stdout)
+        self.assertIn("bookings: %d of %d made" % (count, count), result.stdout)
+        with sqlite3.connect(server.db) as db:
+            found = collections.Counter(db.execute("SELECT room_id, booked_on FROM bookings"))
+        db.close()
+        first = datetime.date(2025, 1, 9)
+        self.assertEqual(found, collections.Counter(
+            ((GREEN, RED, YELLOW)[n % 3], (first + datetime.timedelta(days=n // 3)).isoformat())
+            for n in range(count)))
+        # what is there already is not booked again
+        result = load("--bookings", "1", "--url", url)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("start with a new database", result.stderr)
+        self.assertEqual(server.close(), 0)
+
+    def test_trace_without_a_tracer(self):
+        server = Server()
+        result = load("reads", "--seconds", "1", "--trace", "--url",
+                      "http://127.0.0.1:%d" % server.port)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("nobody listens", result.stderr)
+        self.assertEqual(server.close(), 0)
 
 
 class Failures(unittest.TestCase):
@@ -118,7 +173,9 @@ class Failures(unittest.TestCase):
     def test_usage_errors(self):
         for args in (["--seconds", "0"], ["--seconds", "601"], ["--seconds", "1x"], ["--seconds"],
                      ["--connections", "0"], ["--connections", "-1"], ["reads", "writes"],
-                     ["all"], ["--what"]):
+                     ["all"], ["--what"], ["--bookings", "0"], ["--bookings", "30001"],
+                     ["--bookings"], ["--bookings", "5", "reads"],
+                     ["--bookings", "5", "--seconds", "5"]):
             result = load(*args)
             self.assertEqual((result.returncode, result.stdout), (2, ""), args)
             self.assertRegex(result.stderr, r"\Aload: [^\n]+\n\Z")

@@ -40,6 +40,12 @@ class InTheFile(unittest.TestCase):
                     self.assertEqual(size.group(1), {"int": "-4", "unsigned int": "4"}.get(
                         kind, "8"))
 
+    def test_readme_lists_all(self):
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+            rows = dict(re.findall(r"^\| `(\w+__\w+)` \| ([\w, ]+) \|", file.read(), re.M))
+        self.assertEqual(rows, {name: ", ".join(argument for _, argument in arguments)
+                                for name, arguments in DECLARED.items()})
+
     def test_semaphores(self):
         semaphores = [int(semaphore, 16) for _, _, _, semaphore, _ in notes()]
         self.assertNotIn(0, semaphores)
