@@ -101,6 +101,18 @@ class Server:
         with open(self.log, encoding="utf-8", errors="replace") as log:
             return log.read()
 
+    def thread_ns(self, name=None):
+        """CPU time of the threads of that name, or of all, in ns."""
+        total = 0
+        tasks = "/proc/%d/task" % self.process.pid
+        for task in os.listdir(tasks):
+            with open(os.path.join(tasks, task, "comm"), encoding="ascii") as file:
+                comm = file.read().strip()
+            with open(os.path.join(tasks, task, "schedstat"), encoding="ascii") as file:
+                used = int(file.read().split()[0])
+            total += used if name in (None, comm) else 0
+        return total
+
     def stop(self, signum=signal.SIGTERM, timeout=30):
         """Its exit status."""
         if self.process.poll() is None:
