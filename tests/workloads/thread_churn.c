@@ -4,6 +4,7 @@
  * ends. Every sample belongs to a thread younger than the capture.
  *
  * case plain:
+ * stack: %main
  * stack: %thread;short_lived;leaf
  * stack: %thread(;.*){0,5}
  * stack: .*clone3?
