@@ -194,6 +194,7 @@ bench:
 	$(Q)scripts/setup build bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/bench $(B) $(BENCH)
+	$(Q)scripts/bench_flame.py $(B)
 
 # Older kernels, each in an emulated guest. VM: which, as tests/vm/run takes them (VM='6.1 6.12').
 vm:
