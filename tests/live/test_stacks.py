@@ -152,9 +152,10 @@ class SpecialStacks(LiveTest):
         self.assert_seen(result, "leaf_before", 20)
         self.assert_seen(result, "leaf_after", 20)
         # Between the two, the new program's own loading: ld.so's stacks begin at its _start.
+        # On a busy machine the new mappings take a while to become known.
         strange = self.strange_stacks(result, case.stacks)
-        self.assertLessEqual(sum(strange.values()), 10, strange)
-        self.assertGreaterEqual(summary["complete"], summary["samples"] - 10, result)
+        self.assertLessEqual(sum(strange.values()), max(10, summary["samples"] * 0.15), strange)
+        self.assert_nearly_whole(result, 0.1)
         comms = {comm for comm, _, _ in result.folded}
         self.assertLessEqual(comms, {"exec_mid", "exec_after"})
         for comm, user, _ in result.folded:

@@ -148,10 +148,11 @@ class Choosing(LiveTest):
         result.take_folded(path)
         summary = result.summary
         self.assertEqual(summary["lost"], 0)
-        self.assertGreaterEqual(summary["complete"], summary["samples"] - 5, result)
-        # From exec on, so ld.so is there too; the program's own stacks are as always.
+        # From exec on, so ld.so is there too, and libc for as long as its table is being made, which
+        # on a busy machine may be a while; the program's own stacks are as always.
+        self.assert_nearly_whole(result, 0.1)
         strange = sum(self.strange_stacks(result, case.stacks).values())
-        self.assertLessEqual(strange, 20, result)
+        self.assertLessEqual(strange, summary["samples"] * 0.15, result)
         self.assert_seen(result, "leaf", 100)
 
     def test_end_of_capture_leaves_no_command_behind(self):
