@@ -64,8 +64,7 @@ struct walk {
 	__u32 first_mapping, nr_mappings, generation;
 	__u32 mapping;	   /* where the last address was found, from first_mapping */
 	__u32 leaf_object; /* registers other than RSP and RBP are good in this one */
-	__u32 max_frames;
-	__u64 xol; /* the process's uprobe page, 0: none */
+	__u64 xol;	   /* the process's uprobe page, 0: none */
 	__u64 hash;
 	struct unwind_state state;
 	__u64 window_start;
@@ -190,7 +189,6 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 	w->generation = proc->generation;
 	w->mapping = 0;
 	w->window_len = 0;
-	w->max_frames = STACK_MAX_FRAMES;
 	w->xol = uprobe_page(bpf_get_current_task_btf());
 	if (w->xol && w->state.pc - w->xol < 4096)
 		leave_uprobe_page(w);

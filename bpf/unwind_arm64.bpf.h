@@ -37,7 +37,7 @@ __attribute__((noinline)) int unwind_frame(struct walk *w)
 
 	if (!w)
 		return UNWIND_NO_MAPPING;
-	if (w->event.nr_frames >= w->max_frames)
+	if (w->event.nr_frames >= STACK_MAX_FRAMES)
 		return UNWIND_TOO_DEEP;
 	pc = unwind_lookup_pc(&w->state);
 	m = find_mapping(w, pc);

@@ -259,7 +259,7 @@ __attribute__((noinline)) int unwind_frame(struct walk *w)
 
 	if (!w)
 		return UNWIND_NO_MAPPING;
-	if (w->event.nr_frames >= w->max_frames)
+	if (w->event.nr_frames >= STACK_MAX_FRAMES)
 		return UNWIND_TOO_DEEP;
 	if (w->state.is_return)
 		find_known_frame(w, w->state.pc - 1, &f);

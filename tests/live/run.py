@@ -69,6 +69,15 @@ def flatten(suite):
             yield item
 
 
+def report(results):
+    """Says what failed and how many; the exit status."""
+    for test, trace in results.failures + results.errors:
+        print(f"\n---- {test.id()}\n{trace}")
+    passed, failed = getattr(results, "passed", 0), getattr(results, "failed", 0)
+    print(f"live: {passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
 def main():
     if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
         print("usage: tests/live/run.py BUILD_DIR [WORD ...]", file=sys.stderr)
@@ -89,11 +98,7 @@ def main():
     results = Results()
     for test in tests:
         test.run(results)
-    for test, trace in results.failures + results.errors:
-        print(f"\n---- {test.id()}\n{trace}")
-    passed, failed = getattr(results, "passed", 0), getattr(results, "failed", 0)
-    print(f"live: {passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return report(results)
 
 
 if __name__ == "__main__":

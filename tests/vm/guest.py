@@ -34,11 +34,7 @@ def main():
         for test in run.flatten(unittest.TestLoader().loadTestsFromTestCase(cls)):
             if not sys.argv[2:] or any(word in test.id() for word in sys.argv[2:]):
                 test.run(results)
-    for test, trace in results.failures + results.errors:
-        print(f"\n---- {test.id()}\n{trace}")
-    passed, failed = getattr(results, "passed", 0), getattr(results, "failed", 0)
-    print(f"live: {passed} passed, {failed} failed")
-    return 1 if failed or not passed else 0
+    return run.report(results)
 
 
 if __name__ == "__main__":

@@ -65,8 +65,6 @@ static int read_status(struct process *p, pid_t pid)
 		f += strcspn(f, "\t\n");
 		f += *f == '\t';
 	}
-	f = status_field(status, "Threads");
-	p->nr_threads = f ? atoi(f) : 0;
 	f = status_field(status, "Name");
 	if (f)
 		snprintf(p->comm, sizeof(p->comm), "%.*s", (int)strcspn(f, "\n"), f);
@@ -103,8 +101,7 @@ static int read_command(struct process *p)
 		return 0;
 	exe[n] = '\0';
 	tail = n > 10 ? exe + n - 10 : exe;
-	p->exe_deleted = !strcmp(tail, " (deleted)");
-	if (p->exe_deleted)
+	if (!strcmp(tail, " (deleted)"))
 		*tail = '\0';
 	p->exe = strdup(exe);
 	return p->exe ? 0 : -ENOMEM;

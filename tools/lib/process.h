@@ -16,8 +16,6 @@ struct process {
 	char *command; /* arguments joined by blanks, or [comm] */
 	char *exe;     /* path of the executable, with " (deleted)" cut off; NULL unknown */
 	bool kernel_thread;
-	bool exe_deleted;
-	size_t nr_threads;
 };
 
 /*
