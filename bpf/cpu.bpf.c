@@ -16,13 +16,6 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const volatile bool user_stacks = true;
 const volatile bool kernel_stacks = true;
 
-/* Carries the records of new mappings (PERF_RECORD_MMAP2) to user space; no program writes it. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
-	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(__u32));
-} mmaps SEC(".maps");
-
 static __always_inline void sample(struct walk *w, struct bpf_perf_event_data *ctx,
 				   const struct target_proc *proc, struct target_ids ids)
 {

@@ -48,6 +48,13 @@ struct {
 	__type(value, __u64);
 } stats SEC(".maps");
 
+/* Carries the records of new mappings (PERF_RECORD_MMAP2) to user space; no program writes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
+} mmaps SEC(".maps");
+
 static __always_inline void count_stat(__u32 which)
 {
 	__u64 *n = bpf_map_lookup_elem(&stats, &which);

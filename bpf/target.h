@@ -49,6 +49,7 @@ enum event_type {
 	EVENT_EXEC,	 /* tgid has a new program; its mappings are forgotten */
 	EVENT_EXIT,	 /* the last thread of tgid has gone */
 	EVENT_MISS,	 /* arg: an address of tgid that no known mapping covers */
+	EVENT_ENGINE = 64, /* from here on: a tool's own records */
 };
 
 struct event_header {
