@@ -47,38 +47,53 @@ static __always_inline void stack_kernel(struct walk *w, void *ctx)
 	w->event.nr_kernel = n;
 }
 
+/* What the stack is known by: its frames, and how its walk ended. Never 0. */
+static __always_inline __u64 stack_hash(const struct walk *w)
+{
+	return (w->hash ^ w->event.end) * 0x9e3779b97f4a7c15ULL | 1;
+}
+
+/* Send the frames to user space. Returns 0, or -1 when the ring has no room. */
+static __always_inline int stack_send(struct walk *w, __u64 hash)
+{
+	__u32 nr = w->event.nr_frames, size;
+	__u64 wake = BPF_RB_NO_WAKEUP;
+
+	w->event.header.arg = hash;
+	bpf_get_current_comm(w->event.comm, sizeof(w->event.comm));
+	if (nr > STACK_MAX_FRAMES)
+		nr = STACK_MAX_FRAMES;
+	size = sizeof(w->event) - (STACK_MAX_FRAMES - nr) * 8;
+	/* User space looks every now and then; it is woken only when the ring fills faster. */
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > TARGET_EVENTS_SIZE / 4)
+		wake = BPF_RB_FORCE_WAKEUP;
+	if (size > sizeof(w->event) || bpf_ringbuf_output(&events, &w->event, size, wake)) {
+		count_stat(STAT_LOST_RING);
+		return -1;
+	}
+	return 0;
+}
+
 /* Count the stack `n` times. */
 static __always_inline void stack_count(struct walk *w, __u64 n)
 {
 	struct stack_key key = {
-		.stack = (w->hash ^ w->event.end) * 0x9e3779b97f4a7c15ULL,
+		.stack = stack_hash(w),
 		.tgid = w->event.header.tgid,
 		.tid = w->event.tid,
 	};
 	__u64 *count = bpf_map_lookup_elem(&counts, &key);
-	__u32 nr = w->event.nr_frames, size;
-	__u64 wake = BPF_RB_NO_WAKEUP;
 
 	if (count) {
 		__sync_fetch_and_add(count, n);
 		return;
 	}
-	w->event.header.arg = key.stack;
-	bpf_get_current_comm(w->event.comm, sizeof(w->event.comm));
-	if (nr > STACK_MAX_FRAMES)
-		nr = STACK_MAX_FRAMES;
-	size = sizeof(w->event) - (STACK_MAX_FRAMES - nr) * 8;
 	if (bpf_map_update_elem(&counts, &key, &n, BPF_NOEXIST)) {
 		count_stat(STAT_LOST_COUNTS);
 		return;
 	}
-	/* User space looks every now and then; it is woken only when the ring fills faster. */
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > TARGET_EVENTS_SIZE / 4)
-		wake = BPF_RB_FORCE_WAKEUP;
-	if (size > sizeof(w->event) || bpf_ringbuf_output(&events, &w->event, size, wake)) {
+	if (stack_send(w, key.stack))
 		bpf_map_delete_elem(&counts, &key);
-		count_stat(STAT_LOST_RING);
-	}
 }
 
 #endif

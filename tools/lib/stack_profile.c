@@ -26,7 +26,7 @@ struct memo {
 	uint32_t location; /* + 1; 0: the slot is empty */
 };
 
-struct filler {
+struct stack_profile {
 	struct profile *p;
 	const struct stacks *stacks;
 	const struct objects *objects;
@@ -38,7 +38,7 @@ struct filler {
 	size_t nr_jits, cap_jits;
 	struct memo *memos;
 	size_t memo_slots, nr_memos;
-	uint32_t key_tid, key_pid;
+	uint32_t key_tid, key_pid; /* of labels */
 };
 
 static int add_function(struct profile *p, const struct sym_frame *f, bool kernel, uint32_t *ret)
@@ -56,7 +56,7 @@ static int add_function(struct profile *p, const struct sym_frame *f, bool kerne
 	return err ? err : profile_function(p, &fn, ret);
 }
 
-static int one_line_location(struct filler *f, uint64_t address, uint32_t mapping,
+static int one_line_location(struct stack_profile *f, uint64_t address, uint32_t mapping,
 			     const struct sym_frame *frame, bool kernel, uint32_t *ret)
 {
 	struct profile_line line = { 0 };
@@ -65,7 +65,7 @@ static int one_line_location(struct filler *f, uint64_t address, uint32_t mappin
 	return err ? err : profile_location(f->p, address, mapping, &line, 1, ret);
 }
 
-static int kernel_location(struct filler *f, uint64_t address, uint32_t *ret)
+static int kernel_location(struct stack_profile *f, uint64_t address, uint32_t *ret)
 {
 	const char *module = NULL, *name = NULL;
 	struct sym_frame frame = { 0 };
@@ -90,7 +90,7 @@ static int kernel_location(struct filler *f, uint64_t address, uint32_t *ret)
 	return one_line_location(f, address, f->kernel_mapping, &frame, true, ret);
 }
 
-static struct perf_map *jit_of(struct filler *f, uint32_t tgid)
+static struct perf_map *jit_of(struct stack_profile *f, uint32_t tgid)
 {
 	struct jit jit = { .tgid = tgid };
 	struct process proc;
@@ -115,7 +115,7 @@ static struct perf_map *jit_of(struct filler *f, uint32_t tgid)
 }
 
 /* An address of no object: generated code, if the process says so, else nameless. */
-static int bare_location(struct filler *f, uint32_t tgid, uint64_t address, uint32_t *ret)
+static int bare_location(struct stack_profile *f, uint32_t tgid, uint64_t address, uint32_t *ret)
 {
 	struct perf_map *map = jit_of(f, tgid);
 	const char *name = map ? perf_map_lookup(map, address) : NULL;
@@ -130,7 +130,7 @@ static int bare_location(struct filler *f, uint32_t tgid, uint64_t address, uint
 	return one_line_location(f, address, PROFILE_NONE, &frame, false, ret);
 }
 
-static int object_mapping(struct filler *f, struct object *obj, uint32_t *ret)
+static int object_mapping(struct stack_profile *f, struct object *obj, uint32_t *ret)
 {
 	char hex[2 * ELF_BUILD_ID_MAX + 1] = "";
 	struct profile_mapping *m;
@@ -152,7 +152,8 @@ static int object_mapping(struct filler *f, struct object *obj, uint32_t *ret)
 	return 0;
 }
 
-static int object_location(struct filler *f, struct object *obj, uint64_t vaddr, uint32_t *ret)
+static int object_location(struct stack_profile *f, struct object *obj, uint64_t vaddr,
+			   uint32_t *ret)
 {
 	const struct sym_frame *frames;
 	struct profile_line lines[64];
@@ -178,7 +179,7 @@ static int object_location(struct filler *f, struct object *obj, uint64_t vaddr,
 	return profile_location(f->p, vaddr + bias, mapping, lines, MAX(n, 0), ret);
 }
 
-static int make_location(struct filler *f, uint32_t tgid, uint64_t frame, uint32_t *ret)
+static int make_location(struct stack_profile *f, uint32_t tgid, uint64_t frame, uint32_t *ret)
 {
 	struct object *obj;
 
@@ -190,7 +191,7 @@ static int make_location(struct filler *f, uint32_t tgid, uint64_t frame, uint32
 	return object_location(f, obj, FRAME_ADDR(frame), ret);
 }
 
-static int grow_memos(struct filler *f)
+static int grow_memos(struct stack_profile *f)
 {
 	size_t n = f->memo_slots ? f->memo_slots * 2 : 4096;
 	struct memo *old = f->memos, *t;
@@ -216,7 +217,7 @@ static int grow_memos(struct filler *f)
 }
 
 /* A sample without frames: pprof leaves out samples that have no location at all. */
-static int no_frames(struct filler *f, uint32_t *ret)
+static int no_frames(struct stack_profile *f, uint32_t *ret)
 {
 	struct sym_frame frame = {
 		.function = f->o->no_user ? "[user mode]" : "[no stack]",
@@ -226,7 +227,7 @@ static int no_frames(struct filler *f, uint32_t *ret)
 	return one_line_location(f, 0, PROFILE_NONE, &frame, false, ret);
 }
 
-static int location_of(struct filler *f, uint32_t tgid, uint64_t frame, uint32_t *ret)
+int stack_profile_location(struct stack_profile *f, uint32_t tgid, uint64_t frame, uint32_t *ret)
 {
 	struct memo *m;
 	size_t at;
@@ -252,75 +253,126 @@ static int location_of(struct filler *f, uint32_t tgid, uint64_t frame, uint32_t
 	return 0;
 }
 
-static int add_count(struct filler *f, const struct stack_count *c)
+/* The thread's and the process's numbers, and the sample's own labels behind them. */
+static size_t fill_labels(const struct stack_profile *f, const struct stack_sample *sample,
+			  struct profile_label *labels)
 {
-	const struct stack *s = &f->stacks->items[c->stack];
+	size_t n = 0;
+
+	labels[n++] = (struct profile_label){ .key = f->key_tid, .num = sample->tid };
+	if (f->o->label_pid)
+		labels[n++] = (struct profile_label){ .key = f->key_pid, .num = sample->tgid };
+	for (size_t i = 0; i < sample->nr_labels; i++)
+		labels[n++] = sample->labels[i];
+	return n;
+}
+
+int stack_profile_add(struct stack_profile *f, const struct stack_sample *sample)
+{
+	const struct stack *s = &f->stacks->items[sample->stack];
 	const uint64_t *frames = f->stacks->frames + s->first_frame;
 	uint32_t locations[STACK_MAX_FRAMES];
-	struct profile_label labels[2] = { 0 };
+	struct profile_label labels[STACK_SAMPLE_LABELS + 2];
 	struct profile_sample_key key = { .locations = locations,
 					  .nr_locations = s->nr_frames,
-					  .labels = labels,
-					  .nr_labels = f->o->label_pid ? 2 : 1 };
-	int64_t values[PROFILE_MAX_TYPES];
+					  .labels = labels };
 	char comm[STACK_COMM_LEN + 16];
 	int err = 0;
 
-	if (!c->count)
-		return 0;
+	if (sample->nr_labels > STACK_SAMPLE_LABELS)
+		return -E2BIG;
+	key.nr_labels = fill_labels(f, sample, labels);
 	for (size_t i = 0; i < s->nr_frames && !err; i++)
-		err = location_of(f, c->key.tgid, frames[i], &locations[i]);
+		err = stack_profile_location(f, sample->tgid, frames[i], &locations[i]);
 	if (!err && !s->nr_frames) {
 		key.nr_locations = 1;
 		err = no_frames(f, &locations[0]);
 	}
-	if (f->o->per_thread)
-		snprintf(comm, sizeof(comm), "%s/%u", c->comm, c->key.tid);
-	else
-		snprintf(comm, sizeof(comm), "%s", c->comm);
 	/* The thread's name is the sample's comm; pprof files have it as a label, too. */
-	labels[0].key = f->key_tid;
-	labels[0].num = c->key.tid;
-	labels[1].key = f->key_pid;
-	labels[1].num = c->key.tgid;
+	if (f->o->per_thread)
+		snprintf(comm, sizeof(comm), "%s/%u", sample->comm, sample->tid);
+	else
+		snprintf(comm, sizeof(comm), "%s", sample->comm);
 	if (!err)
 		err = profile_string(f->p, comm, &key.comm);
 	if (!err && !f->o->no_user && s->end != UNWIND_COMPLETE)
 		err = profile_string(f->p, unwind_end_name(s->end), &key.truncated);
+	return err ? err : profile_add(f->p, &key, sample->values);
+}
+
+struct stack_profile *stack_profile_new(struct profile *p, const struct stacks *s,
+					const struct objects *objects,
+					const struct stack_profile_options *o)
+{
+	struct stack_profile *f = calloc(1, sizeof(*f));
+	uint32_t first;
+	int err = f ? 0 : -ENOMEM;
+
+	if (err)
+		return NULL;
+	*f = (struct stack_profile){
+		.p = p, .stacks = s, .objects = objects, .o = o, .kernel_mapping = PROFILE_NONE
+	};
+	f->mappings = malloc((objects->nr + 1) * sizeof(*f->mappings));
+	if (!f->mappings)
+		err = -ENOMEM;
+	for (size_t i = 0; i < objects->nr && !err; i++)
+		f->mappings[i] = PROFILE_NONE;
+	if (!err && o->kernel)
+		f->ksyms = ksyms_new(NULL);
+	/* pprof takes the first mapping for the program's; it is the lowest of the first process. */
+	if (!err && objects->nr)
+		err = object_mapping(f, objects->items[0], &first);
+	if (!err)
+		err = profile_string(p, "tid", &f->key_tid);
+	if (!err)
+		err = profile_string(p, "pid", &f->key_pid);
+	if (!err)
+		return f;
+	stack_profile_free(f);
+	errno = -err;
+	return NULL;
+}
+
+void stack_profile_free(struct stack_profile *f)
+{
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->nr_jits; i++)
+		perf_map_free(f->jits[i].map);
+	free(f->jits);
+	free(f->memos);
+	free(f->mappings);
+	ksyms_free(f->ksyms);
+	free(f);
+}
+
+static int add_count(struct stack_profile *f, const struct stack_count *c)
+{
+	int64_t values[PROFILE_MAX_TYPES];
+	struct stack_sample sample = {
+		.stack = c->stack,
+		.tgid = c->key.tgid,
+		.tid = c->key.tid,
+		.comm = c->comm,
+		.values = values,
+	};
+
+	if (!c->count)
+		return 0;
 	for (size_t i = 0; i < f->p->nr_types; i++)
 		values[i] = (int64_t)c->count * f->o->weights[i];
-	return err ? err : profile_add(f->p, &key, values);
+	return stack_profile_add(f, &sample);
 }
 
 int stack_profile_fill(struct profile *p, const struct stacks *s, const struct objects *objects,
 		       const struct stack_profile_options *o)
 {
-	struct filler f = {
-		.p = p, .stacks = s, .objects = objects, .o = o, .kernel_mapping = PROFILE_NONE
-	};
-	uint32_t first;
-	int err;
+	struct stack_profile *f = stack_profile_new(p, s, objects, o);
+	int err = f ? 0 : -ENOMEM;
 
-	f.mappings = malloc((objects->nr + 1) * sizeof(*f.mappings));
-	if (!f.mappings)
-		return -ENOMEM;
-	for (size_t i = 0; i < objects->nr; i++)
-		f.mappings[i] = PROFILE_NONE;
-	if (o->kernel)
-		f.ksyms = ksyms_new(NULL);
-	/* pprof takes the first mapping for the program's; it is the lowest of the first process. */
-	err = objects->nr ? object_mapping(&f, objects->items[0], &first) : 0;
-	if (!err)
-		err = profile_string(p, "tid", &f.key_tid);
-	if (!err)
-		err = profile_string(p, "pid", &f.key_pid);
 	for (size_t i = 0; i < s->nr_counts && !err; i++)
-		err = add_count(&f, &s->counts[i]);
-	for (size_t i = 0; i < f.nr_jits; i++)
-		perf_map_free(f.jits[i].map);
-	free(f.jits);
-	free(f.memos);
-	free(f.mappings);
-	ksyms_free(f.ksyms);
+		err = add_count(f, &s->counts[i]);
+	stack_profile_free(f);
 	return err;
 }

@@ -22,10 +22,39 @@ struct stack_profile_options {
 	bool no_user;	 /* user stacks were not walked: nothing is truncated */
 };
 
+struct stack_profile;
+
 /*
- * Add all counted stacks to p, whose types are set. Returns 0 or -ENOMEM. Kernel symbols that may
- * not be read leave addresses as names.
+ * Begin to fill p, whose types are set. All arguments are borrowed until free. Returns NULL and
+ * ENOMEM. Kernel symbols that may not be read leave addresses as names.
  */
+struct stack_profile *stack_profile_new(struct profile *p, const struct stacks *s,
+					const struct objects *objects,
+					const struct stack_profile_options *o);
+void stack_profile_free(struct stack_profile *sp);
+
+/* What a thread did with a stack. */
+struct stack_sample {
+	size_t stack; /* into stacks.items */
+	uint32_t tgid, tid;
+	const char *comm;
+	const struct profile_label *labels; /* besides the thread's and process's numbers */
+	size_t nr_labels;		    /* at most STACK_SAMPLE_LABELS */
+	const int64_t *values;		    /* for each of the profile's types */
+};
+
+#define STACK_SAMPLE_LABELS 6
+
+/* Returns 0, -ENOMEM, or -E2BIG for too many labels. */
+int stack_profile_add(struct stack_profile *sp, const struct stack_sample *sample);
+
+/*
+ * The location of p that a frame of process tgid became: for engines that show single addresses.
+ * Returns 0 or -ENOMEM.
+ */
+int stack_profile_location(struct stack_profile *sp, uint32_t tgid, uint64_t frame, uint32_t *ret);
+
+/* Add all counted stacks, each weighed by the options. Returns 0 or -ENOMEM. */
 int stack_profile_fill(struct profile *p, const struct stacks *s, const struct objects *objects,
 		       const struct stack_profile_options *o);
 

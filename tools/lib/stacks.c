@@ -175,6 +175,11 @@ int stacks_count(struct stacks *s, const struct stack_key *key, uint64_t n)
 	return 0;
 }
 
+ssize_t stacks_find(const struct stacks *s, uint64_t hash)
+{
+	return s->hash_slots ? (ssize_t)*find_stack(s, hash) - 1 : -1;
+}
+
 void stacks_by_end(const struct stacks *s, uint64_t *ret)
 {
 	memset(ret, 0, UNWIND_NR_ENDS * sizeof(*ret));

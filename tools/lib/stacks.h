@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "bpf/stacks.h"
 #include "bpf/unwind.h"
@@ -50,6 +51,9 @@ int stacks_event(struct stacks *s, const struct stack_event *e, size_t size);
 
 /* Add n to a key's count. Returns 0, or -ENOENT when its record never came. */
 int stacks_count(struct stacks *s, const struct stack_key *key, uint64_t n);
+
+/* The index of the stack with this hash in items; -1 when its record never came. */
+ssize_t stacks_find(const struct stacks *s, uint64_t hash);
 
 /* Sum of counts by how the walks ended. ret has UNWIND_NR_ENDS elements. */
 void stacks_by_end(const struct stacks *s, uint64_t *ret);
