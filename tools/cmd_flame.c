@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* periscope flame: files of stacks, of any tool, as one picture or in another format. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/cli.h"
+#include "lib/cli_options.h"
+#include "lib/fields.h"
 #include "lib/merge.h"
 #include "lib/read.h"
+#include "lib/util.h"
 #include "periscope.h"
 
 static const char usage_text[] =
@@ -22,75 +23,16 @@ static const char usage_text[] =
 	"                    (report); may be given several times\n"
 	"  --format NAME     svg, speedscope, folded, pprof or text, whatever the file is called\n"
 	"  --type NAME       which of a profile's values to show: cpu, inuse_space, ...\n"
-	"  --title TEXT      above the picture\n"
-	"  -V, -h            version, this help\n"
-	"\n"
+	"  --title TEXT      above the picture\n" CLI_HELP_VERSION "\n"
 	"examples:\n"
 	"  periscope flame cpu.pb.gz -o cpu.svg\n"
 	"  perf script | periscope flame - -o perf.svg\n"
 	"  periscope flame monday.folded tuesday.folded -o both.svg --title 'Two days'\n";
 
 struct options {
-	struct cli_outputs outputs;
-	const char *format, *type, *title;
-	bool done;
+	struct cli_common common;
+	const char *type, *title;
 };
-
-enum { OPT_FORMAT = 256, OPT_TYPE, OPT_TITLE };
-
-static const struct option long_options[] = {
-	{ "format", required_argument, NULL, OPT_FORMAT },
-	{ "type", required_argument, NULL, OPT_TYPE },
-	{ "title", required_argument, NULL, OPT_TITLE },
-	{ "version", no_argument, NULL, 'V' },
-	{ "help", no_argument, NULL, 'h' },
-	{ 0 },
-};
-
-static int parse_option(struct options *o, int opt, char **argv)
-{
-	switch (opt) {
-	case 'o':
-		return cli_outputs_add(&o->outputs, optarg);
-	case OPT_FORMAT:
-		o->format = optarg;
-		return 0;
-	case OPT_TYPE:
-		o->type = optarg;
-		return 0;
-	case OPT_TITLE:
-		o->title = optarg;
-		return 0;
-	case 'V':
-		puts("periscope " PERISCOPE_VERSION);
-		o->done = true;
-		return 0;
-	case 'h':
-		fputs(usage_text, stdout);
-		o->done = true;
-		return 0;
-	default:
-		return cli_usage("unknown option or missing value: '%s' (see --help)",
-				 argv[optind - 1]);
-	}
-}
-
-static int parse(struct options *o, int argc, char **argv)
-{
-	int opt, err = 0;
-
-	opterr = 0;
-	while (!err && !o->done &&
-	       (opt = getopt_long(argc, argv, "o:Vh", long_options, NULL)) != -1)
-		err = parse_option(o, opt, argv);
-	if (err || o->done)
-		return err;
-	if (optind == argc)
-		return cli_usage("which file? Give profiles to read (see --help)");
-	if (!o->outputs.nr)
-		return cli_usage("where to? Give -o FILE.svg (see --help)");
-	return 0;
-}
 
 /* NULL after the message. */
 static struct profile *read_one(const char *path)
@@ -142,30 +84,43 @@ static int choose_type(const struct options *o, const struct profile *p, struct 
 static int write_all(struct options *o, const struct profile *p)
 {
 	struct write_options w = WRITE_OPTIONS_DEFAULT;
-	struct merge_fields fields = { 0 };
+	struct fields fields = { 0 };
 	int status = choose_type(o, p, &w);
 
-	if (!status && merge_fields_init(&fields, p))
+	if (!status && fields_add_profile(&fields, p))
 		status = cli_fail("out of memory");
 	if (!status) {
 		w.title = o->title;
 		w.fields = fields.items;
 		w.nr_fields = fields.nr;
-		status = cli_outputs_write(&o->outputs, p, &w);
+		status = cli_outputs_write(&o->common.outputs, (struct write_model){ .profile = p },
+					   &w);
 	}
-	merge_fields_release(&fields);
+	fields_release(&fields);
 	return status;
 }
 
-static int run(struct options *o, int nr, char **paths)
+static int check(void *arg)
 {
-	struct profile *p = read_one(paths[0]);
+	const struct options *o = arg;
+
+	if (!o->common.nr_args)
+		return cli_usage("which file? Give profiles to read (see --help)");
+	if (!o->common.outputs.nr)
+		return cli_usage("where to? Give -o FILE.svg (see --help)");
+	return 0;
+}
+
+static int run(void *arg)
+{
+	struct options *o = arg;
+	struct profile *p = read_one(o->common.args[0]);
 	int status = 0;
 
 	if (!p)
 		return CLI_FAILED;
-	for (int i = 1; i < nr && !status; i++)
-		status = add_file(p, paths[i]);
+	for (int i = 1; i < o->common.nr_args && !status; i++)
+		status = add_file(p, o->common.args[i]);
 	if (!status)
 		status = write_all(o, p);
 	profile_free(p);
@@ -175,16 +130,22 @@ static int run(struct options *o, int nr, char **paths)
 static int flame_main(int argc, char **argv)
 {
 	struct options o = { 0 };
-	int status = parse(&o, argc, argv);
+	const struct cli_option rows[] = {
+		{ 0, "type", CLI_STRING, .string = &o.type },
+		{ 0, "title", CLI_STRING, .string = &o.title },
+	};
+	const struct cli_spec spec = {
+		.usage = usage_text,
+		.groups = CLI_OUTPUT,
+		.options = rows,
+		.nr_options = ARRAY_SIZE(rows),
+		.common = &o.common,
+		.check = check,
+		.run = run,
+		.arg = &o,
+	};
 
-	if (!status && !o.done)
-		status = cli_outputs_choose(&o.outputs, o.format);
-	if (!status && !o.done)
-		status = cli_outputs_open(&o.outputs);
-	if (!status && !o.done)
-		status = run(&o, argc - optind, argv + optind);
-	cli_outputs_release(&o.outputs);
-	return status;
+	return cli_main(&spec, argc, argv);
 }
 
 const struct command cmd_flame = {

@@ -14,6 +14,4 @@ extern const struct command cmd_cpu;
 extern const struct command cmd_flame;
 extern const struct command cmd_diff;
 
-#define PERISCOPE_VERSION "0.1.0"
-
 #endif

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "lib/fields.h"
 #include "lib/merge.h"
 #include "lib/read.h"
 #include "lib/util.h"
@@ -244,7 +245,7 @@ static void test_fields(void **state)
 					       { "host", "h: x" },
 					       { "rate", "99 Hz" },
 					       { "duration", "5.002s" } };
-	struct merge_fields f = { 0 };
+	struct fields f = { 0 };
 	struct profile *p = profile_new();
 
 	(void)state;
@@ -253,13 +254,13 @@ static void test_fields(void **state)
 	assert_int_equal(profile_comment(p, "hz: 99"), 0);
 	assert_int_equal(profile_comment(p, "seconds: 5.002"), 0);
 	p->duration_ns = 5000000000; /* said already */
-	assert_int_equal(merge_fields_init(&f, p), 0);
+	assert_int_equal(fields_add_profile(&f, p), 0);
 	assert_int_equal(f.nr, 4);
 	for (size_t i = 0; i < f.nr; i++) {
 		assert_string_equal(f.items[i].key, want[i][0]);
 		assert_string_equal(f.items[i].value, want[i][1]);
 	}
-	merge_fields_release(&f);
+	fields_release(&f);
 	profile_free(p);
 }
 

@@ -31,6 +31,33 @@ static void test_numbers(void **state)
 	assert_int_equal(n, 77); /* untouched by all the failures */
 }
 
+static void test_sizes(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} good[] = {
+		{ "0", 0 },	      { "4096", 4096 },	    { "7B", 7 },
+		{ "64K", 65536 },     { "64kB", 65536 },    { "1MiB", 1048576 },
+		{ "2G", 2147483648 }, { "1T", 1ULL << 40 }, { "16777215T", 16777215ULL << 40 },
+	};
+	static const char *const bad[] = { "",	   "K",	  "iB", "1iB",	"-1",  "1 K",
+					   "1.5K", "1KK", "1X", "1KBx", "1bb", "0x1" };
+	uint64_t n = 77;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(parse_size(good[i].text, &n), 0);
+		assert_true(n == good[i].bytes);
+	}
+	n = 77;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(parse_size(bad[i], &n), -EINVAL);
+	assert_int_equal(parse_size("16777216T", &n), -ERANGE);
+	assert_int_equal(parse_size("18446744073709551616", &n), -ERANGE);
+	assert_int_equal(n, 77);
+}
+
 static void test_durations(void **state)
 {
 	static const struct {
@@ -96,9 +123,8 @@ static void test_whole_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_array_grows),
+		cmocka_unit_test(test_numbers),	    cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_durations),   cmocka_unit_test(test_array_grows),
 		cmocka_unit_test(test_whole_files),
 	};
 

@@ -210,12 +210,17 @@ int cli_outputs_add(struct cli_outputs *o, const char *path)
 	return 0;
 }
 
-static int unknown_format(const char *path, const char *format)
+static const struct format *formats_of(const struct cli_outputs *o)
+{
+	return o->formats ? o->formats : profile_formats;
+}
+
+static int unknown_format(const struct cli_outputs *o, const char *path, const char *format)
 {
 	char known[256] = "";
 	size_t len = 0;
 
-	for (const struct format *f = profile_formats; f->name && len < sizeof(known); f++)
+	for (const struct format *f = formats_of(o); f->name && len < sizeof(known); f++)
 		len += snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "",
 				format ? f->name : f->ending);
 	if (format)
@@ -227,8 +232,8 @@ static int unknown_format(const char *path, const char *format)
 int cli_outputs_choose(struct cli_outputs *o, const char *format)
 {
 	for (size_t i = 0; i < o->nr; i++)
-		if (format_find(profile_formats, o->items[i].path, format, &o->items[i].format))
-			return unknown_format(o->items[i].path, format);
+		if (format_find(formats_of(o), o->items[i].path, format, &o->items[i].format))
+			return unknown_format(o, o->items[i].path, format);
 	return 0;
 }
 
@@ -244,14 +249,14 @@ int cli_outputs_open(struct cli_outputs *o)
 	return 0;
 }
 
-int cli_outputs_write(struct cli_outputs *o, const struct profile *p, const struct write_options *w)
+int cli_outputs_write(struct cli_outputs *o, struct write_model m, const struct write_options *w)
 {
 	int status = 0, err;
 
 	for (size_t i = 0; i < o->nr; i++) {
 		struct cli_output *out = &o->items[i];
 
-		err = out->format->write(p, w, output_sink(out->output));
+		err = format_write(out->format, m, w, output_sink(out->output));
 		if (!err)
 			err = output_commit(out->output);
 		if (err)
@@ -260,14 +265,17 @@ int cli_outputs_write(struct cli_outputs *o, const struct profile *p, const stru
 	return status;
 }
 
-int cli_stdout(int (*write)(const struct profile *, const struct write_options *, struct sink *),
-	       const struct profile *p, const struct write_options *w)
+int cli_stdout(const struct cli_outputs *o, const char *format, struct write_model m,
+	       const struct write_options *w)
 {
+	const struct format *f;
 	struct output *out;
-	int err = output_open("-", &out);
+	int err = format_find(formats_of(o), NULL, format, &f);
 
+	if (!err)
+		err = output_open("-", &out);
 	if (!err) {
-		err = write(p, w, output_sink(out));
+		err = format_write(f, m, w, output_sink(out));
 		if (!err)
 			err = output_commit(out);
 		output_free(out);

@@ -15,6 +15,8 @@
 #include "formats.h"
 #include "output.h"
 
+#define PERISCOPE_VERSION "0.1.0"
+
 /* Exit statuses of all commands. */
 enum {
 	CLI_OK = 0,
@@ -73,6 +75,7 @@ struct cli_output {
 struct cli_outputs {
 	struct cli_output *items;
 	size_t nr, cap;
+	const struct format *formats; /* to choose from; NULL: profile_formats */
 };
 
 int cli_outputs_add(struct cli_outputs *o, const char *path);
@@ -83,13 +86,18 @@ int cli_outputs_choose(struct cli_outputs *o, const char *format);
 /* Open all. Returns 0 or an exit status after the message; then nothing was created. */
 int cli_outputs_open(struct cli_outputs *o);
 
-/* Write and commit all. Returns 0 or an exit status after one message for each that failed. */
-int cli_outputs_write(struct cli_outputs *o, const struct profile *p,
-		      const struct write_options *w);
+/*
+ * Write and commit all, each format the model that it is of. Returns 0 or an exit status after one
+ * message for each that failed.
+ */
+int cli_outputs_write(struct cli_outputs *o, struct write_model m, const struct write_options *w);
 
-/* Write to standard output by one writer. Returns 0 or an exit status after the message. */
-int cli_stdout(int (*write)(const struct profile *, const struct write_options *, struct sink *),
-	       const struct profile *p, const struct write_options *w);
+/*
+ * Write to standard output, in the format of that name among those to choose from. Returns 0 or an
+ * exit status after the message.
+ */
+int cli_stdout(const struct cli_outputs *o, const char *format, struct write_model m,
+	       const struct write_options *w);
 
 void cli_outputs_release(struct cli_outputs *o);
 

@@ -11,11 +11,11 @@
 #include "write_text.h"
 
 const struct format profile_formats[] = {
-	{ "pprof", ".pb.gz", "pprof profile", write_pprof },
-	{ "folded", ".folded", "folded stacks", write_folded },
-	{ "svg", ".svg", "flame graph", write_svg },
-	{ "speedscope", ".speedscope.json", "speedscope profile", write_speedscope },
-	{ "text", ".txt", "report", write_text },
+	{ "pprof", ".pb.gz", "pprof profile", write_pprof, NULL },
+	{ "folded", ".folded", "folded stacks", write_folded, NULL },
+	{ "svg", ".svg", "flame graph", write_svg, NULL },
+	{ "speedscope", ".speedscope.json", "speedscope profile", write_speedscope, NULL },
+	{ "text", ".txt", "report", write_text, NULL },
 	{ 0 },
 };
 
@@ -38,4 +38,12 @@ int format_find(const struct format *formats, const char *path, const char *name
 		}
 	}
 	return -EINVAL;
+}
+
+int format_write(const struct format *f, struct write_model m, const struct write_options *o,
+		 struct sink *out)
+{
+	if (f->write)
+		return m.profile ? f->write(m.profile, o, out) : -EINVAL;
+	return m.report ? f->write_report(m.report, o, out) : -EINVAL;
 }

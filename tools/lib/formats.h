@@ -2,21 +2,38 @@
 #ifndef PERISCOPE_FORMATS_H
 #define PERISCOPE_FORMATS_H
 
-/* The formats a profile can be written in, by name and by file name ending. */
+/* The formats that results can be written in, by name and by file name ending. */
 
 #include "write.h"
 
+struct report;
 struct sink;
+
+/* What a command has to write; either may be NULL. */
+struct write_model {
+	const struct profile *profile;
+	const struct report *report;
+};
 
 struct format {
 	const char *name;   /* for --format */
 	const char *ending; /* ".pb.gz" */
 	const char *what;   /* a few words for help and errors */
+	/* One of the two, after the model that it is a format of. */
 	int (*write)(const struct profile *p, const struct write_options *o, struct sink *out);
+	int (*write_report)(const struct report *r, const struct write_options *o,
+			    struct sink *out);
 };
 
-/* Ends with an entry whose name is NULL. */
+/*
+ * Those of profiles. Ends with an entry whose name is NULL. A command with other formats has a table
+ * of its own, of the same writers.
+ */
 extern const struct format profile_formats[];
+
+/* Returns what the writer returns, or -EINVAL when the model has not what it is a format of. */
+int format_write(const struct format *f, struct write_model m, const struct write_options *o,
+		 struct sink *out);
 
 /*
  * Choose from a table like the above: by name, or when name is NULL by the ending of path; an

@@ -2,11 +2,9 @@
 #include "merge.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "measure.h"
 #include "util.h"
 
 /* Indices of one profile in another: each + 1, and 0 for not yet copied. */
@@ -262,79 +260,4 @@ int merge_difference(const struct profile *before, const struct profile *after, 
 	p->default_type = type;
 	*ret = p;
 	return 0;
-}
-
-int merge_fields_add(struct merge_fields *f, const char *key, const char *value)
-{
-	struct write_field *field;
-
-	if (array_grow((void **)&f->items, f->nr, &f->cap, sizeof(*f->items)))
-		return -ENOMEM;
-	field = &f->items[f->nr++]; /* released with the rest, also when half of it is there */
-	field->key = strdup(key);
-	field->value = strdup(value);
-	return field->key && field->value ? 0 : -ENOMEM;
-}
-
-/* Captures leave their summary's keys in the comments; people read words and units. */
-static int add_fact(struct merge_fields *f, const char *key, const char *value)
-{
-	static const char *const known[][3] = { { "seconds", "duration", "s" },
-						{ "hz", "rate", " Hz" } };
-	char *text;
-	int err;
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (strcmp(key, known[i][0]) != 0)
-			continue;
-		if (asprintf(&text, "%s%s", value, known[i][2]) < 0)
-			return -ENOMEM;
-		err = merge_fields_add(f, known[i][1], text);
-		free(text);
-		return err;
-	}
-	return merge_fields_add(f, key, value);
-}
-
-static int add_comment(struct merge_fields *f, const char *text)
-{
-	const char *colon = strstr(text, ": ");
-	char *key;
-	int err;
-
-	if (!colon || colon == text || colon - text > 40)
-		return merge_fields_add(f, "note", text);
-	key = strndup(text, (size_t)(colon - text));
-	err = key ? add_fact(f, key, colon + 2) : -ENOMEM;
-	free(key);
-	return err;
-}
-
-int merge_fields_init(struct merge_fields *f, const struct profile *p)
-{
-	char text[MEASURE_LEN];
-	bool duration = p->duration_ns > 0;
-	int err = 0;
-
-	for (size_t i = 0; i < p->nr_comments && !err; i++) {
-		const char *comment = profile_str(p, p->comments[i]);
-
-		duration = duration && strncmp(comment, "seconds: ", 9) != 0;
-		err = add_comment(f, comment);
-	}
-	if (!err && duration)
-		err = merge_fields_add(f, "duration",
-				       measure_value(measure_for(p->duration_ns, "nanoseconds"),
-						     p->duration_ns, text));
-	return err;
-}
-
-void merge_fields_release(struct merge_fields *f)
-{
-	for (size_t i = 0; i < f->nr; i++) {
-		free((char *)f->items[i].key); /* ours; const for all others */
-		free((char *)f->items[i].value);
-	}
-	free(f->items);
-	*f = (struct merge_fields){ 0 };
 }

@@ -5,7 +5,6 @@
 /* Profiles brought together: added up, or laid side by side for a comparison. */
 
 #include "profile.h"
-#include "write.h"
 
 /*
  * Add all samples of `from` to `to`. Returns 0, -EINVAL when their types differ, -ENOMEM or -E2BIG;
@@ -20,16 +19,5 @@ int merge_profile(struct profile *to, const struct profile *from);
  */
 int merge_difference(const struct profile *before, const struct profile *after, const char *name,
 		     struct profile **ret);
-
-/* A profile's own facts as fields: its comments of the form "key: value", and its duration. */
-struct merge_fields {
-	struct write_field *items;
-	size_t nr, cap;
-};
-
-/* Returns 0 or -ENOMEM; borrows nothing. Start from { 0 }; release also after a failure. */
-int merge_fields_init(struct merge_fields *f, const struct profile *p);
-int merge_fields_add(struct merge_fields *f, const char *key, const char *value);
-void merge_fields_release(struct merge_fields *f);
 
 #endif

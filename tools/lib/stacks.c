@@ -190,3 +190,27 @@ void stacks_by_end(const struct stacks *s, uint64_t *ret)
 			ret[end] += s->counts[i].count;
 	}
 }
+
+static int compare_tids(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+int stacks_threads(const struct stacks *s, size_t *ret)
+{
+	uint32_t *tids = calloc(s->nr_counts + 1, sizeof(*tids));
+	size_t n = 0;
+
+	if (!tids)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->nr_counts; i++)
+		tids[i] = s->counts[i].key.tid;
+	qsort(tids, s->nr_counts, sizeof(*tids), compare_tids);
+	for (size_t i = 0; i < s->nr_counts; i++)
+		n += !i || tids[i] != tids[i - 1];
+	free(tids);
+	*ret = n;
+	return 0;
+}

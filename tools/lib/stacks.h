@@ -58,6 +58,9 @@ ssize_t stacks_find(const struct stacks *s, uint64_t hash);
 /* Sum of counts by how the walks ended. ret has UNWIND_NR_ENDS elements. */
 void stacks_by_end(const struct stacks *s, uint64_t *ret);
 
+/* How many threads were counted. Returns 0 or -ENOMEM. */
+int stacks_threads(const struct stacks *s, size_t *ret);
+
 /* A walk's end in words: short, for a frame's name and a summary ("no-mapping"). */
 const char *unwind_end_name(unsigned int end);
 /* And in a sentence's length, for people. */

@@ -2,6 +2,7 @@
 /* Small helpers: growing arrays, strict number parsing, time, hashing, whole files. */
 #include "util.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -75,6 +76,34 @@ int parse_duration(const char *text, uint64_t *ret_ns)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int parse_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char letters[] = "KMGT";
+	const char *suffix = text + strspn(text, "0123456789"), *letter = NULL;
+	char number[32];
+	uint64_t value;
+	size_t len = (size_t)(suffix - text);
+	int err, shift = 0;
+
+	if (len >= sizeof(number))
+		return -ERANGE;
+	memcpy(number, text, len);
+	number[len] = '\0';
+	if (*suffix)
+		letter = strchr(letters, toupper((unsigned char)*suffix));
+	if (letter) {
+		shift = 10 * (int)(letter - letters + 1);
+		suffix++;
+	}
+	if (strcmp(suffix, "") != 0 && strcmp(suffix, "B") != 0 &&
+	    !(letter && !strcmp(suffix, "iB")))
+		return -EINVAL;
+	err = parse_u64(number, 0, UINT64_MAX >> shift, &value);
+	if (!err)
+		*ret_bytes = value << shift;
+	return err;
 }
 
 uint64_t now_ns(void)

@@ -32,6 +32,12 @@ int parse_u64(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
  */
 int parse_duration(const char *text, uint64_t *ret_ns);
 
+/*
+ * Parse a size in bytes: `4096`, `64K`, `1M`, `2G`, `1T`, each of 1024 of the one before, with B or
+ * iB behind or not. Returns 0, -EINVAL for no size, -ERANGE for one beyond 64 bits.
+ */
+int parse_size(const char *text, uint64_t *ret_bytes);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t now_ns(void);
 
