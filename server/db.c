@@ -285,19 +285,52 @@ void db_release(struct db *db)
 	db->handle = NULL;
 }
 
-sqlite3_stmt *db_stmt(struct db *db, enum db_stmt id)
+/* The prepared statement; NULL if it cannot be prepared. */
+static sqlite3_stmt *prepared(struct db *db, enum db_stmt id)
 {
-	int rc;
+	if (db->stmts[id] == NULL)
+		sqlite3_prepare_v3(db->handle, statements[id], -1, SQLITE_PREPARE_PERSISTENT,
+				   &db->stmts[id], NULL);
+	return db->stmts[id];
+}
 
+static int bind(sqlite3_stmt *stmt, int index, const struct db_value *value)
+{
+	switch (value->type) {
+	case DB_VALUE_TEXT:
+		return sqlite3_bind_text(stmt, index, value->text, -1, SQLITE_STATIC);
+	case DB_VALUE_INT:
+		return sqlite3_bind_int64(stmt, index, value->integer);
+	case DB_VALUE_REAL:
+		return sqlite3_bind_double(stmt, index, value->real);
+	default:
+		return SQLITE_MISUSE;
+	}
+}
+
+static int report(struct db *db)
+{
+	fprintf(stderr, "coworkingd: database: %s\n", sqlite3_errmsg(db->handle));
+	return -EIO;
+}
+
+int db_begin_values(struct db *db, enum db_stmt id, const struct db_value *values)
+{
+	sqlite3_stmt *stmt = prepared(db, id);
+	int n = 0, rc = SQLITE_OK;
+
+	if (stmt == NULL)
+		return report(db);
+	db->run.stmt = stmt;
 	db->run.id = id;
 	db->run.started = false;
-	if (db->stmts[id] != NULL)
-		return db->stmts[id];
-	rc = sqlite3_prepare_v3(db->handle, statements[id], -1, SQLITE_PREPARE_PERSISTENT,
-				&db->stmts[id], NULL);
-	if (rc != SQLITE_OK)
-		fprintf(stderr, "coworkingd: database: %s\n", sqlite3_errmsg(db->handle));
-	return db->stmts[id];
+	for (; rc == SQLITE_OK && values[n].type != DB_VALUE_END; n++)
+		rc = bind(stmt, n + 1, &values[n]);
+	if (rc == SQLITE_OK && n == sqlite3_bind_parameter_count(stmt))
+		return 0;
+	db_end(db);
+	fprintf(stderr, "coworkingd: database: wrong values for %s\n", statements[id]);
+	return -EIO;
 }
 
 /* Tells the probes that the statement under way takes its first step. */
@@ -309,13 +342,13 @@ static void note_start(struct db *db)
 	PROBE(db__stmt__start, probe_request, db->run.id, statements[db->run.id], db->role);
 }
 
-int db_step(struct db *db, sqlite3_stmt *stmt)
+int db_step(struct db *db)
 {
 	int rc, err;
 
 	if (!db->run.started)
 		note_start(db);
-	rc = sqlite3_step(stmt);
+	rc = sqlite3_step(db->run.stmt);
 	db->run.rc = rc;
 	if (rc == SQLITE_ROW) {
 		db->run.rows++;
@@ -325,12 +358,14 @@ int db_step(struct db *db, sqlite3_stmt *stmt)
 		return 0;
 	err = errno_from_sqlite(rc);
 	if (err != -EEXIST && err != -ENOENT && err != -EBUSY)
-		fprintf(stderr, "coworkingd: database: %s\n", sqlite3_errmsg(db->handle));
+		report(db);
 	return err;
 }
 
-void db_reset(struct db *db, sqlite3_stmt *stmt)
+void db_end(struct db *db)
 {
+	sqlite3_stmt *stmt = db->run.stmt;
+
 	if (stmt == NULL)
 		return;
 	if (db->run.started)
@@ -338,25 +373,45 @@ void db_reset(struct db *db, sqlite3_stmt *stmt)
 		      (uint64_t)sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, 1),
 		      probe_since(db->run.begin));
 	db->run.started = false;
+	db->run.stmt = NULL;
 	sqlite3_reset(stmt);
 	sqlite3_clear_bindings(stmt);
 }
 
-int db_exec(struct db *db, enum db_stmt id)
+int db_run_values(struct db *db, enum db_stmt id, const struct db_value *values)
 {
-	sqlite3_stmt *stmt = db_stmt(db, id);
 	int err;
 
-	if (stmt == NULL)
-		return -EIO;
-	err = db_step(db, stmt);
-	db_reset(db, stmt);
+	err = db_begin_values(db, id, values);
+	if (err == 0)
+		err = db_step(db);
+	db_end(db);
 	return err;
 }
 
-const char *db_text(sqlite3_stmt *stmt, int column)
+const char *db_text(const struct db *db, int column)
 {
-	const unsigned char *text = sqlite3_column_text(stmt, column);
+	const unsigned char *text = sqlite3_column_text(db->run.stmt, column);
 
 	return text != NULL ? (const char *)text : "";
+}
+
+int db_int(const struct db *db, int column)
+{
+	return sqlite3_column_int(db->run.stmt, column);
+}
+
+double db_real(const struct db *db, int column)
+{
+	return sqlite3_column_double(db->run.stmt, column);
+}
+
+bool db_is_null(const struct db *db, int column)
+{
+	return sqlite3_column_type(db->run.stmt, column) == SQLITE_NULL;
+}
+
+int db_changes(const struct db *db)
+{
+	return sqlite3_changes(db->handle);
 }

@@ -49,12 +49,27 @@ enum db_stmt {
 	STMT_COUNT,
 };
 
+/* The value of a statement's parameter: DB_TEXT(), DB_INT() and DB_REAL() make one. */
+struct db_value {
+	enum { DB_VALUE_END, DB_VALUE_TEXT, DB_VALUE_INT, DB_VALUE_REAL } type;
+	union {
+		const char *text;
+		int64_t integer;
+		double real;
+	};
+};
+
+#define DB_TEXT(value) ((struct db_value){ DB_VALUE_TEXT, .text = (value) })
+#define DB_INT(value)  ((struct db_value){ DB_VALUE_INT, .integer = (value) })
+#define DB_REAL(value) ((struct db_value){ DB_VALUE_REAL, .real = (value) })
+
 struct db {
 	sqlite3 *handle;
 	enum db_role role;
 	sqlite3_stmt *stmts[STMT_COUNT];
 	/* the statement under way: a connection runs one at a time */
 	struct {
+		sqlite3_stmt *stmt; /* NULL for none */
 		enum db_stmt id;
 		bool started;
 		int rc; /* SQLite's, of the last step */
@@ -75,26 +90,53 @@ int db_init(struct db *db, const char *path, enum db_role role);
 void db_release(struct db *db);
 
 /*
- * The prepared statement, without bindings, ready to bind; NULL if it cannot be prepared. Give it
- * back by db_reset() before asking for another one, and as soon as its rows are read: an open read
- * holds up the WAL.
+ * Begins a statement, with a value for each of its parameters in their order:
+ *
+ *	err = db_begin(db, STMT_ROOM, DB_TEXT(day), DB_TEXT(id));
+ *	while (err == 0 && (err = db_step(db)) == 1)
+ *		use(db_text(db, 0));
+ *	db_end(db);
+ *
+ * Texts are not copied and must stay where they are until db_end(). Returns 0; -EIO, reported to
+ * stderr, if the statement cannot be prepared or takes other values.
  */
-sqlite3_stmt *db_stmt(struct db *db, enum db_stmt id);
+#define db_begin(db, id, ...) db_begin_values(db, id, DB_VALUES(__VA_ARGS__))
+int db_begin_values(struct db *db, enum db_stmt id, const struct db_value *values);
+
+/* What db_begin() and db_run() pass on. */
+#define DB_VALUES(...) \
+	((const struct db_value[]){ __VA_ARGS__ __VA_OPT__(, ){ .type = DB_VALUE_END } })
 
 /*
- * Runs a statement to its next row. 1: there is a row; 0: done; -EEXIST: a unique constraint;
- * -ENOENT: a foreign key names nothing; -EBUSY, -ENOSPC, -EROFS; -EIO for all else, reported to
- * stderr.
+ * Runs the statement under way to its next row. 1: there is a row; 0: done; -EEXIST: a unique
+ * constraint; -ENOENT: a foreign key names nothing; -EBUSY, -ENOSPC, -EROFS; -EIO for all else,
+ * reported to stderr.
  */
-STEP int db_step(struct db *db, sqlite3_stmt *stmt);
+STEP int db_step(struct db *db);
 
-/* Ends a statement and drops its bindings. NULL is fine. */
-void db_reset(struct db *db, sqlite3_stmt *stmt);
+/*
+ * Ends the statement under way; without one it does nothing. Call it as soon as the rows are read:
+ * an open read holds up the WAL.
+ */
+void db_end(struct db *db);
 
-/* Runs a statement that has no parameters and returns no rows; 0 or as db_step(). */
-int db_exec(struct db *db, enum db_stmt id);
+/*
+ * Begins a statement, takes its first step and ends it: for those whose rows do not matter. 1 if
+ * there was a row, 0 if there was none, or a negative errno.
+ */
+#define db_run(db, id, ...) db_run_values(db, id, DB_VALUES(__VA_ARGS__))
+int db_run_values(struct db *db, enum db_stmt id, const struct db_value *values);
 
-/* The text of a column, as long as the statement stays on this row; never NULL. */
-const char *db_text(sqlite3_stmt *stmt, int column);
+/*
+ * The columns, from 0, of the row that db_step() came to. A text is never NULL, and lasts until the
+ * next db_step() or db_end().
+ */
+const char *db_text(const struct db *db, int column);
+int db_int(const struct db *db, int column);
+double db_real(const struct db *db, int column);
+bool db_is_null(const struct db *db, int column);
+
+/* How many rows the last INSERT, UPDATE or DELETE changed. */
+int db_changes(const struct db *db);
 
 #endif

@@ -18,13 +18,13 @@ STEP int db_writer_apply(struct db *db, struct db_write *write)
 {
 	int err, undo;
 
-	err = db_exec(db, STMT_SAVEPOINT);
+	err = db_run(db, STMT_SAVEPOINT);
 	if (err != 0)
 		return err;
 	err = write->apply(db, write);
-	undo = err != 0 ? db_exec(db, STMT_SAVEPOINT_ROLLBACK) : 0;
+	undo = err != 0 ? db_run(db, STMT_SAVEPOINT_ROLLBACK) : 0;
 	if (undo == 0)
-		undo = db_exec(db, STMT_SAVEPOINT_RELEASE);
+		undo = db_run(db, STMT_SAVEPOINT_RELEASE);
 	/* not undone: then the batch cannot be committed either */
 	return undo != 0 ? -EIO : err;
 }
@@ -41,7 +41,7 @@ STEP int db_writer_commit(struct db *db, struct job *batch)
 	bool own;
 	int err;
 
-	err = db_exec(db, STMT_BEGIN);
+	err = db_run(db, STMT_BEGIN);
 	if (err != 0)
 		return err;
 	for (struct job *job = batch; job != NULL; job = job->next) {
@@ -57,13 +57,13 @@ STEP int db_writer_commit(struct db *db, struct job *batch)
 			goto rollback;
 		}
 	}
-	err = db_exec(db, STMT_COMMIT);
+	err = db_run(db, STMT_COMMIT);
 	if (err == 0)
 		return 0;
 
 rollback:
 	if (!transaction_lost(db))
-		db_exec(db, STMT_ROLLBACK);
+		db_run(db, STMT_ROLLBACK);
 	return err;
 }
 
