@@ -59,6 +59,8 @@ struct db_value {
 	};
 };
 
+#define DB_VALUES_MAX 6 /* of a statement */
+
 #define DB_TEXT(value) ((struct db_value){ DB_VALUE_TEXT, .text = (value) })
 #define DB_INT(value)  ((struct db_value){ DB_VALUE_INT, .integer = (value) })
 #define DB_REAL(value) ((struct db_value){ DB_VALUE_REAL, .real = (value) })
@@ -103,9 +105,8 @@ void db_release(struct db *db);
 #define db_begin(db, id, ...) db_begin_values(db, id, DB_VALUES(__VA_ARGS__))
 int db_begin_values(struct db *db, enum db_stmt id, const struct db_value *values);
 
-/* What db_begin() and db_run() pass on. */
-#define DB_VALUES(...) \
-	((const struct db_value[]){ __VA_ARGS__ __VA_OPT__(, ){ .type = DB_VALUE_END } })
+/* What db_begin() and db_run() pass on: the values, and behind them zeroes, DB_VALUE_END. */
+#define DB_VALUES(...) ((const struct db_value[DB_VALUES_MAX + 1]){ __VA_ARGS__ })
 
 /*
  * Runs the statement under way to its next row. 1: there is a row; 0: done; -EEXIST: a unique
