@@ -121,19 +121,24 @@ enum probe_return {
 /* Why not, for a message; "can be probed" for PROBE_RETURN_OK. */
 const char *probe_return_text(enum probe_return r);
 
-/* What an object might do to the return addresses of others' frames. */
+/* What other code of the process might do to the return addresses of a function's callers. */
 enum {
-	PROBE_MAY_THROW = 1,  /* unwinds the stack: C++, Rust, D, Ada, pthread_cancel in C */
-	PROBE_MAY_SWITCH = 2, /* swapcontext and the like */
+	PROBE_MAY_THROW = 1,  /* exceptions: C++, Rust, ... */
+	PROBE_MAY_SWITCH = 2, /* coroutines: swapcontext and the like; Go, which moves stacks */
 };
 
 /*
- * The hazards of one object: those of a process are all its objects' together. Judged by what the
- * object imports or, when static, defines: throwing by __cxa_throw and _Unwind_*, stack switching
- * by *context and fcontext functions. libc, libgcc and libstdc++ themselves, which only offer it,
- * count for nothing. Returns 0 or a negative errno (then *ret is untouched: take both for given).
+ * The hazards for the functions of `object` in a process whose files are `all` (n of them, `object`
+ * among them or not). An exception can pass through a function when its own object handles or
+ * throws them, or another one that does and that calls into it: imports something that it exports.
+ * (What can only come about by a callback through a third object is not seen.) Stacks may be
+ * switched by any object. Judged by imports, in static programs by what they define; libc, libgcc
+ * and libstdc++, which only offer it, count for nothing by themselves. Coroutines whose switch is
+ * a program's own assembly are not recognised.
+ * Returns 0 or a negative errno (then *ret is untouched: take both for given).
  */
-int probe_hazards(struct elf_file *elf, unsigned int *ret);
+int probe_hazards(struct elf_file *object, struct elf_file *const *all, size_t n,
+		  unsigned int *ret);
 
 /*
  * May a return probe be placed at site s, in a process with these hazards? Hazards do not matter
