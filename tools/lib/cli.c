@@ -270,7 +270,7 @@ int cli_stdout(const struct cli_outputs *o, const char *format, struct write_mod
 {
 	const struct format *f;
 	struct output *out;
-	int err = format_find(formats_of(o), NULL, format, &f);
+	int err = format_find(formats_of(o), "", format, &f);
 
 	if (!err)
 		err = output_open("-", &out);
