@@ -59,7 +59,7 @@ struct db_value {
 	};
 };
 
-#define DB_VALUES_MAX 6 /* of a statement */
+#define DB_VALUES_MAX  6 /* of a statement */
 
 #define DB_TEXT(value) ((struct db_value){ DB_VALUE_TEXT, .text = (value) })
 #define DB_INT(value)  ((struct db_value){ DB_VALUE_INT, .integer = (value) })

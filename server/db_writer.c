@@ -92,7 +92,7 @@ static void *writer_main(void *arg)
 		PROBE(db__txn__commit, txn_id, count(batch), probe_since(begin), err);
 		for (; batch != NULL; batch = next) {
 			next = batch->next;
-			job_reply(&writer->queue, batch, err != 0 ? err : batch->result);
+			job_reply(batch, err != 0 ? err : batch->result);
 		}
 	}
 	return NULL;

@@ -103,7 +103,9 @@ void handle_auth_login_done(struct job *job)
 	struct request *r = job->request;
 	char *token;
 
-	if (job->result != 0 || login->user_id[0] == '\0') {
+	if (job->result != 0 && job->result != -EACCES) {
+		http_send_error(r, api_error_from_errno(job->result), NULL);
+	} else if (job->result != 0 || login->user_id[0] == '\0') {
 		limiter_fail(&r->app->limiter, login->key);
 		http_send_error(r, API_CREDENTIALS, NULL);
 	} else {

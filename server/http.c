@@ -17,6 +17,7 @@
 #include "evloop.h"
 #include "app.h"
 #include "faults.h"
+#include "http_private.h"
 #include "json.h"
 #include "loop.h"
 #include "probes.h"
@@ -27,7 +28,7 @@ static h2o_iovec_t iovec(const char *text)
 	return h2o_iovec_init(text, strlen(text));
 }
 
-static void add_header(h2o_req_t *req, const char *name, const char *value)
+void http_add_header(h2o_req_t *req, const char *name, const char *value)
 {
 	/* maybe_token: h2o wants its own constant for the names it knows */
 	h2o_add_header_by_str(&req->pool, &req->res.headers, name, strlen(name), 1, NULL, value,
@@ -61,18 +62,18 @@ static const char *origin_of(const struct request *r, bool *ret_varies)
 	return NULL;
 }
 
-static void add_cors(struct request *r)
+void http_add_cors(struct request *r)
 {
 	const char *origin;
 	bool varies;
 
 	origin = origin_of(r, &varies);
 	if (varies)
-		add_header(r->h2o, "vary", "Origin");
+		http_add_header(r->h2o, "vary", "Origin");
 	if (origin == NULL)
 		return;
-	add_header(r->h2o, "access-control-allow-origin", origin);
-	add_header(r->h2o, "access-control-expose-headers", "X-Request-Id, Retry-After");
+	http_add_header(r->h2o, "access-control-allow-origin", origin);
+	http_add_header(r->h2o, "access-control-expose-headers", "X-Request-Id, Retry-After");
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */
@@ -118,48 +119,70 @@ static void on_dispose(void *guard)
 {
 	struct request *r = *(struct request **)guard;
 
+	connection_answer_end(r->conn);
 	r->keepalive = r->h2o->http1_is_persistent;
-	r->aborted = PROBE_ENABLED(request__done) && (!r->answered || loop_broken(r->h2o->conn));
+	r->aborted = PROBE_ENABLED(request__done) && (!r->answered || connection_broken(r->conn));
 	r->h2o = NULL;
 	http_put(r);
 }
 
-static struct request *request_new(struct loop *loop, h2o_req_t *req)
+struct request *http_request_new(struct connection *conn)
 {
 	/* h2o_mem_alloc ends the process without memory, as everything in h2o does */
 	struct request *r = h2o_mem_alloc(sizeof(*r));
-	struct request **guard = h2o_mem_alloc_shared(&req->pool, sizeof(*guard), on_dispose);
 
 	memset(r, 0, sizeof(*r));
-	*guard = r;
 	r->refs = 1;
-	r->h2o = req;
-	r->app = loop->app;
-	r->db = &loop->db;
-	r->mailbox = &loop->mailbox;
-	r->id = loop_next_id(loop);
+	r->conn = conn;
+	r->app = conn->loop->app;
+	r->db = &conn->loop->db;
+	r->mailbox = &conn->loop->mailbox;
+	r->id = loop_next_id(conn->loop);
 	snprintf(r->id_text, sizeof(r->id_text), "%016llx", (unsigned long long)r->id);
-	r->method = method_of(req);
-	r->body = req->entity.base != NULL ? req->entity.base : "";
-	r->body_len = req->entity.len;
-	loop_count_request(req->conn, r->body_len);
+	r->method = HTTP_OTHER;
+	r->body = "";
 	return r;
 }
 
-/* Begins a request for the probes, and its first piece of work. */
-static void note_start(struct request *r, const char *path, size_t len)
+struct request *http_request_of(h2o_req_t *req)
+{
+	struct request *r = http_request_new(connection_of(req->conn));
+	struct request **guard = h2o_mem_alloc_shared(&req->pool, sizeof(*guard), on_dispose);
+
+	*guard = r;
+	r->h2o = req;
+	r->method = method_of(req);
+	if (req->entity.base != NULL)
+		r->body = req->entity.base;
+	r->body_len = req->entity.len;
+	return r;
+}
+
+void http_request_begin(struct request *r, const char *path, size_t len)
 {
 	char text[256];
 
+	connection_count_request(r->conn, r->body_len);
 	probe_request = r->id;
 	r->begin = PROBE_TIME(request__done);
 	if (!PROBE_ENABLED(request__start))
 		return;
-	len = strnlen(path, len < sizeof(text) ? len : sizeof(text) - 1);
+	if (len >= sizeof(text))
+		len = sizeof(text) - 1;
+	if (len > 0)
+		len = strnlen(path, len);
 	memcpy(text, path, len);
 	text[len] = '\0';
-	PROBE(request__start, r->id, loop_connection_id(r->h2o->conn), r->method, text,
-	      route_id(r->route), r->body_len);
+	PROBE(request__start, r->id, r->conn->id, r->method, text, route_id(r->route), r->body_len);
+}
+
+void http_answer_begin(struct request *r, int status, size_t body_len)
+{
+	r->answered = true;
+	r->status = status;
+	r->bytes_sent = body_len;
+	connection_answer_begin(r->conn, body_len);
+	PROBE(response__start, r->id, status, body_len);
 }
 
 static bool head_too_large(const h2o_req_t *req)
@@ -175,12 +198,13 @@ static bool head_too_large(const h2o_req_t *req)
 static void send_options(struct request *r)
 {
 	if (origin_of(r, NULL) != NULL) {
-		add_header(r->h2o, "access-control-allow-methods", r->allow);
+		http_add_header(r->h2o, "access-control-allow-methods", r->allow);
 		/* "*" would not cover Authorization (Fetch standard, CORS-preflight fetch) */
-		add_header(r->h2o, "access-control-allow-headers", "Authorization, Content-Type");
-		add_header(r->h2o, "access-control-max-age", "600");
+		http_add_header(r->h2o, "access-control-allow-headers",
+				"Authorization, Content-Type");
+		http_add_header(r->h2o, "access-control-max-age", "600");
 	}
-	add_header(r->h2o, "allow", r->allow);
+	http_add_header(r->h2o, "allow", r->allow);
 	http_send_empty(r, 204);
 }
 
@@ -210,8 +234,7 @@ STEP void http_dispatch(struct request *r, const char *path, size_t len, int err
 
 static int on_request(h2o_handler_t *self, h2o_req_t *req)
 {
-	struct loop *loop = container_of(req->conn->ctx, struct loop, ctx);
-	struct request *r = http_hold(request_new(loop, req));
+	struct request *r = http_hold(http_request_of(req));
 	const char *path = req->path_normalized.base;
 	size_t len = req->path_normalized.len;
 	struct route_match match;
@@ -223,9 +246,9 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
 		if (match.param != NULL)
 			r->param = h2o_strdup(&req->pool, match.param, match.param_len).base;
 	}
-	note_start(r, path, len);
+	http_request_begin(r, path, len);
 	http_dispatch(r, path, len, err);
-	probe_pause(r->id);
+	job_pause(r);
 	http_put(r);
 	return 0;
 }
@@ -366,18 +389,14 @@ STEP void http_send(struct request *r, int status, const char *reason, const cha
 
 	req->res.status = status;
 	req->res.reason = reason;
-	add_header(req, "x-request-id", h2o_strdup(&req->pool, r->id_text, SIZE_MAX).base);
-	add_cors(r);
+	http_add_header(req, "x-request-id", h2o_strdup(&req->pool, r->id_text, SIZE_MAX).base);
+	http_add_cors(r);
 	if (type != NULL) {
-		add_header(req, "content-type", type);
+		http_add_header(req, "content-type", type);
 		req->res.content_length = body.len;
 	}
-	r->answered = true;
-	r->status = status;
 	/* the answer to HEAD says how long the body would be, and stops there */
-	r->bytes_sent = type != NULL && r->method != HTTP_HEAD ? body.len : 0;
-	loop_count_answer(req->conn, r->bytes_sent);
-	PROBE(response__start, r->id, status, r->bytes_sent);
+	http_answer_begin(r, status, type != NULL && r->method != HTTP_HEAD ? body.len : 0);
 	h2o_start_response(req, &generator);
 	h2o_send(req, &body, r->bytes_sent > 0 ? 1 : 0, H2O_SEND_STATE_FINAL);
 	step_end();
@@ -389,14 +408,14 @@ static void send_text(struct request *r, int status, const char *reason, const c
 		fault_leak();
 	if (fault_on(FAULT_GROWING_CACHE))
 		fault_remember(r->id_text, text);
-	add_header(r->h2o, "cache-control", "no-store");
+	http_add_header(r->h2o, "cache-control", "no-store");
 	http_send(r, status, reason, "application/json", h2o_strdup(&r->h2o->pool, text, SIZE_MAX));
 }
 
 void http_send_file(struct request *r, const char *type, const char *data, size_t len)
 {
 	if (r->h2o != NULL) {
-		add_header(r->h2o, "cache-control", "public, max-age=86400");
+		http_add_header(r->h2o, "cache-control", "public, max-age=86400");
 		http_send(r, 200, reason_of(200), type, h2o_iovec_init(data, len));
 	}
 	step_end();
@@ -425,8 +444,7 @@ void http_send_empty(struct request *r, int status)
 	step_end();
 }
 
-/* The body of an error, to be freed; NULL without memory. */
-static char *error_text(const struct api_error_info *info, const char *message)
+char *http_error_text(const struct api_error_info *info, const char *message)
 {
 	json_t *body = json_pack("{s:s, s:s}", "code", info->code, "message",
 				 message != NULL ? message : info->message);
@@ -444,72 +462,20 @@ void http_send_error(struct request *r, enum api_error error, const char *messag
 	if (r->h2o == NULL)
 		return;
 	if (error == API_METHOD)
-		add_header(r->h2o, "allow", r->allow);
+		http_add_header(r->h2o, "allow", r->allow);
 	if (error == API_TOKEN_INVALID)
-		add_header(r->h2o, "www-authenticate",
-			   "Bearer realm=\"coworking\", error=\"invalid_token\"");
+		http_add_header(r->h2o, "www-authenticate",
+				"Bearer realm=\"coworking\", error=\"invalid_token\"");
 	else if (info->status == 401)
-		add_header(r->h2o, "www-authenticate", "Bearer realm=\"coworking\"");
+		http_add_header(r->h2o, "www-authenticate", "Bearer realm=\"coworking\"");
 	if (info->status == 503 || info->status == 429) {
 		snprintf(seconds, sizeof(seconds), "%u", r->retry_after > 0 ? r->retry_after : 1);
-		add_header(r->h2o, "retry-after",
-			   h2o_strdup(&r->h2o->pool, seconds, SIZE_MAX).base);
+		http_add_header(r->h2o, "retry-after",
+				h2o_strdup(&r->h2o->pool, seconds, SIZE_MAX).base);
 	}
-	text = error_text(info, message);
+	text = http_error_text(info, message);
 	send_text(r, info->status, info->reason, text != NULL ? text : "{}");
 	free(text);
-}
-
-/* ---- errors that h2o answers by itself ----------------------------------------------------- */
-
-struct error_stream {
-	h2o_ostream_t super;
-	h2o_iovec_t body;
-};
-
-/* Sends our body in place of the library's; an answer to HEAD has none to replace. */
-static void error_stream_send(h2o_ostream_t *self, h2o_req_t *req, h2o_iovec_t *bufs, size_t count,
-			      h2o_send_state_t state)
-{
-	struct error_stream *stream = container_of(self, struct error_stream, super);
-
-	h2o_ostream_send_next(self, req, &stream->body, count > 0 ? 1 : 0, state);
-}
-
-/*
- * A body that is too large, a broken chunk: h2o answers before any handler runs, in plain text.
- * Such answers pass the filters of the host's fallback path, where they get the form that all our
- * errors have. (What is not HTTP at all is answered 400 in plain text; no filter sees that.)
- */
-static void on_library_error(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
-{
-	struct loop *loop = container_of(req->conn->ctx, struct loop, ctx);
-	struct request *r = request_new(loop, req);
-	const struct api_error_info *info;
-	struct error_stream *stream;
-	char *text;
-
-	note_start(r, req->path_normalized.base != NULL ? req->path_normalized.base : "",
-		   req->path_normalized.len);
-	info = api_error_info(api_error_from_status(req->res.status));
-	text = error_text(info, NULL);
-	stream = (struct error_stream *)h2o_add_ostream(req, sizeof(*stream), slot);
-	stream->super.do_send = error_stream_send;
-	stream->body = h2o_strdup(&req->pool, text != NULL ? text : "{}", SIZE_MAX);
-	free(text);
-	memset(&req->res.headers, 0, sizeof(req->res.headers));
-	add_header(req, "content-type", "application/json");
-	add_header(req, "x-request-id", h2o_strdup(&req->pool, r->id_text, SIZE_MAX).base);
-	add_cors(r);
-	req->res.reason = info->reason;
-	req->res.content_length = stream->body.len;
-	r->answered = true;
-	r->status = info->status;
-	r->bytes_sent = r->method != HTTP_HEAD ? stream->body.len : 0;
-	loop_count_answer(req->conn, r->bytes_sent);
-	PROBE(response__start, r->id, r->status, r->bytes_sent);
-	h2o_setup_next_ostream(req, &stream->super.next);
-	probe_pause(r->id);
 }
 
 /* ---- settings ------------------------------------------------------------------------------ */
@@ -529,8 +495,10 @@ struct st_h2o_globalconf_t *http_conf_new(void)
 	/* it starts a timer that would make h2o_context_dispose() abort */
 	conf->http2.callbacks.request_shutdown = NULL;
 	host = h2o_config_register_host(conf, iovec("default"), 65535);
-	h2o_create_filter(&host->fallback_path, sizeof(h2o_filter_t))->on_setup_ostream =
-		on_library_error;
+	if (http_refusals_register(host) != 0) {
+		http_conf_free(conf);
+		return NULL;
+	}
 	/* one path for all: routing is ours, since h2o's knows no methods and matches prefixes */
 	root = h2o_config_register_path(host, "/", 0);
 	h2o_create_handler(root, sizeof(h2o_handler_t))->on_req = on_request;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HTTP requests and responses as the rest of the server sees them. http.c is the only file that
- * knows h2o's; everything here is plain data and plain text.
+ * HTTP requests and responses as the rest of the server sees them. Only http.c and http_refusals.c
+ * know h2o's; everything here is plain data and plain text.
  *
  * A request is answered by exactly one http_send_*(), at once by its handler or later by the done()
  * of a job, which holds the request meanwhile. The client may be gone by then: the http_send_*()
@@ -43,6 +43,7 @@ enum http_method {
 	HTTP_OTHER,
 };
 
+struct connection;
 struct route;
 
 struct request {
@@ -61,6 +62,7 @@ struct request {
 
 	/* http.c's own */
 	struct st_h2o_req_t *h2o; /* NULL once the client is gone or answered */
+	struct connection *conn;  /* as long as h2o is not NULL */
 	unsigned int refs;
 	bool answered, aborted, keepalive;
 	int status;
@@ -70,7 +72,7 @@ struct request {
 	char allow[64];
 };
 
-/* The server's settings of h2o, to be freed by http_conf_free(). Needs app only later. */
+/* The server's settings of h2o, to be freed by http_conf_free(); NULL if this libh2o does not do. */
 struct st_h2o_globalconf_t *http_conf_new(void);
 void http_conf_free(struct st_h2o_globalconf_t *conf);
 

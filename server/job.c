@@ -19,7 +19,7 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 		mailbox->pending--;
 		probe_run(request->id);
 		job->done(job);
-		probe_pause(request->id);
+		job_pause(request);
 		http_put(request);
 	}
 }
@@ -27,6 +27,7 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 void mailbox_init(struct mailbox *mailbox, h2o_multithread_queue_t *queue)
 {
 	mailbox->pending = 0;
+	mailbox->outgoing = NULL;
 	h2o_multithread_register_receiver(queue, &mailbox->receiver, on_messages);
 }
 
@@ -56,40 +57,59 @@ void job_queue_release(struct job_queue *queue)
 int job_submit(struct job_queue *queue, struct request *request, struct job *job)
 {
 	unsigned int depth;
+	bool full;
 
 	pthread_mutex_lock(&queue->lock);
-	if (queue->depth >= queue->limit || queue->closed) {
-		pthread_mutex_unlock(&queue->lock);
+	full = queue->depth >= queue->limit || queue->closed;
+	depth = full ? 0 : ++queue->depth;
+	pthread_mutex_unlock(&queue->lock);
+	if (full)
 		return -EAGAIN;
-	}
 	job->message.link = (h2o_linklist_t){ NULL, NULL };
 	job->next = NULL;
+	job->queue = queue;
 	job->from = request->mailbox;
 	job->request = http_hold(request);
 	job->request_id = request->id;
-	job->queued_at = PROBE_TIME(job__dequeue);
-	job->taken_at = 0;
-	*queue->tail = job;
-	queue->tail = &job->next;
-	/* the thread takes all there is, so only the first job has somebody to wake */
-	if (queue->depth++ == 0)
-		pthread_cond_signal(&queue->filled);
-	depth = queue->depth;
-	/* before the other thread can say that it took it out */
-	PROBE(job__enqueue, request->id, queue->id, depth);
-	pthread_mutex_unlock(&queue->lock);
+	job->queued_at = job->taken_at = 0;
 	request->mailbox->pending++;
+	request->mailbox->outgoing = job;
+	PROBE(job__enqueue, request->id, queue->id, depth);
 	return 0;
 }
 
+static void release_job(struct job *job)
+{
+	struct job_queue *queue = job->queue;
+
+	job->queued_at = PROBE_TIME(job__dequeue);
+	pthread_mutex_lock(&queue->lock);
+	/* the thread takes all there is, so only the first job has somebody to wake */
+	if (queue->head == NULL)
+		pthread_cond_signal(&queue->filled);
+	*queue->tail = job;
+	queue->tail = &job->next;
+	pthread_mutex_unlock(&queue->lock);
+}
+
+void job_pause(struct request *request)
+{
+	struct job *job = request->mailbox->outgoing;
+
+	request->mailbox->outgoing = NULL;
+	probe_pause(request->id);
+	if (job != NULL)
+		release_job(job);
+}
+
 /* Tells the probes which jobs were taken. */
-static void note_taken(const struct job_queue *queue, struct job *jobs)
+static void note_taken(struct job *jobs)
 {
 	if (!PROBE_ENABLED(job__dequeue) && !PROBE_ENABLED(job__reply))
 		return;
 	for (struct job *job = jobs; job != NULL; job = job->next) {
 		job->taken_at = clock_ns();
-		PROBE(job__dequeue, job->request_id, queue->id,
+		PROBE(job__dequeue, job->request_id, job->queue->id,
 		      job->queued_at != 0 ? job->taken_at - job->queued_at : 0);
 	}
 }
@@ -115,13 +135,13 @@ struct job *job_take(struct job_queue *queue, unsigned int max)
 		last->next = NULL;
 	}
 	pthread_mutex_unlock(&queue->lock);
-	note_taken(queue, first);
+	note_taken(first);
 	return first;
 }
 
-void job_reply(struct job_queue *queue, struct job *job, int result)
+void job_reply(struct job *job, int result)
 {
-	PROBE(job__reply, job->request_id, queue->id, result, probe_since(job->taken_at));
+	PROBE(job__reply, job->request_id, job->queue->id, result, probe_since(job->taken_at));
 	job->result = result;
 	h2o_multithread_send_message(&job->from->receiver, &job->message);
 }

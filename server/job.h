@@ -30,6 +30,7 @@ enum job_queue_id {
 struct mailbox {
 	h2o_multithread_receiver_t receiver;
 	unsigned int pending; /* jobs submitted and not yet back */
+	struct job *outgoing; /* what the piece of work under way has submitted; NULL for none */
 };
 
 /* Embedded as the first thing a kind of job has; the submitter owns the memory. */
@@ -40,6 +41,7 @@ struct job {
 	struct request *request;
 	uint64_t request_id;
 	struct mailbox *from;
+	struct job_queue *queue;
 	/* Runs in the submitting loop when the job is back; frees the job. */
 	void (*done)(struct job *job);
 	int result; /* 0 or a negative errno, set by the thread that ran it */
@@ -53,7 +55,7 @@ struct job_queue {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
 	struct job *head, **tail;
-	unsigned int depth, limit;
+	unsigned int depth, limit; /* depth counts the outgoing ones, too */
 	bool closed;
 };
 
@@ -67,11 +69,20 @@ void job_queue_init(struct job_queue *queue, enum job_queue_id id, unsigned int 
 void job_queue_release(struct job_queue *queue);
 
 /*
- * Queues a job whose done member is set, to come back to the loop of its request, which it keeps in
+ * Submits a job whose done member is set, to come back to the loop of its request, which it keeps in
  * memory until after done(). From then on the job is the queue's until done() runs. -EAGAIN if the
  * queue is full: the job is still the caller's.
+ *
+ * The job has its place in the queue at once, but no thread gets it before job_pause(): the caller's
+ * work on the request is over then, so that never two threads are at work on the same request.
  */
 int job_submit(struct job_queue *queue, struct request *request, struct job *job);
+
+/*
+ * Ends a loop's piece of work on a request, one handler or done(): tells the probes, and then lets
+ * go of the job that was submitted in it, if there is one.
+ */
+void job_pause(struct request *request);
 
 /*
  * Waits for work and takes up to max jobs, linked by next in the order they came. NULL when the
@@ -79,8 +90,8 @@ int job_submit(struct job_queue *queue, struct request *request, struct job *job
  */
 struct job *job_take(struct job_queue *queue, unsigned int max);
 
-/* Sends a job of this queue back to its loop. The job must not be touched afterwards. */
-void job_reply(struct job_queue *queue, struct job *job, int result);
+/* Sends a job back to its loop. The job must not be touched afterwards. */
+void job_reply(struct job *job, int result);
 
 /* Lets job_take() return NULL after the last job. Nothing may be submitted any more. */
 void job_queue_close(struct job_queue *queue);

@@ -3,23 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "compiler.h"
-#include "probes.h"
-
-/*
- * How long the kernel keeps sending to a client that takes nothing, in ms. h2o has no timeout for
- * responses: without this, a client that stops reading holds its connection for ever.
- */
-#define SEND_TIMEOUT 20000
+#include "connection.h"
 
 /* How long stopping waits for answers to be read, in ms; and for idle connections to end. */
 #define DRAIN_LIMIT 5000
@@ -27,13 +18,6 @@
 
 /* How often a draining loop looks at the clock, in ms. */
 #define DRAIN_TICK 50
-
-struct connection {
-	h2o_linklist_t link;
-	struct loop *loop;
-	int fd; /* h2o's, to be shut down but never closed by us */
-	uint64_t id, requests, bytes_in, bytes_out;
-};
 
 static void on_accept(h2o_socket_t *listener, const char *err);
 
@@ -48,37 +32,10 @@ static void wait_for(sem_t *sem)
 		; /* EINTR, after a debugger for one */
 }
 
-static void on_close(void *data)
+void loop_connection_closed(struct loop *loop)
 {
-	struct connection *conn = data;
-	struct loop *loop = conn->loop;
-
-	PROBE(conn__close, conn->id, conn->requests, conn->bytes_in, conn->bytes_out);
-	h2o_linklist_unlink(&conn->link);
-	free(conn);
 	if (loop->connections_open-- == loop->connections_max && loop->listener != NULL)
 		h2o_socket_read_start(loop->listener, on_accept);
-}
-
-static void accept_one(struct loop *loop, h2o_socket_t *sock)
-{
-	struct connection *conn = h2o_mem_alloc(sizeof(*conn));
-	unsigned int timeout = SEND_TIMEOUT;
-
-	*conn = (struct connection){
-		.loop = loop,
-		.fd = h2o_socket_get_fd(sock),
-		.id = (uint64_t)loop->index << 56 | ++loop->last_connection_id,
-	};
-	PROBE(conn__open, conn->id, loop->index, conn->fd);
-	setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
-	h2o_linklist_insert(&loop->connections, &conn->link);
-	sock->on_close.cb = on_close;
-	sock->on_close.data = conn;
-	/* no descriptor is left to accept with: waiting clients stay in the kernel's queue */
-	if (++loop->connections_open == loop->connections_max)
-		h2o_socket_read_stop(loop->listener);
-	h2o_accept(&loop->accept, sock);
 }
 
 /*
@@ -93,8 +50,13 @@ static void on_accept(h2o_socket_t *listener, const char *err)
 	if (err != NULL || loop->connections_open >= loop->connections_max)
 		return;
 	sock = h2o_evloop_socket_accept(listener);
-	if (sock != NULL)
-		accept_one(loop, sock);
+	if (sock == NULL)
+		return;
+	connection_new(loop, sock);
+	/* at the limit no descriptor is left: waiting clients stay in the kernel's queue */
+	if (++loop->connections_open == loop->connections_max)
+		h2o_socket_read_stop(listener);
+	h2o_accept(&loop->accept, sock);
 }
 
 static unsigned int share_of_connections(const struct config *config, unsigned int index)
@@ -150,6 +112,7 @@ static void open_h2o(struct loop *loop)
 	loop->accept.ctx = &loop->ctx;
 	loop->accept.hosts = loop->app->h2o->hosts;
 	loop->accept.ssl_ctx = loop->app->tls;
+	h2o_timeout_init(loop->evloop, &loop->send_limit, CONNECTION_SEND_LIMIT);
 	mailbox_init(&loop->mailbox, loop->ctx.queue);
 	loop->listener =
 		h2o_evloop_socket_create(loop->evloop, loop->listen_fd, H2O_SOCKET_FLAG_DONT_READ);
@@ -161,6 +124,7 @@ static void open_h2o(struct loop *loop)
 static void close_h2o(struct loop *loop)
 {
 	mailbox_release(&loop->mailbox);
+	h2o_timeout_dispose(loop->evloop, &loop->send_limit);
 	h2o_context_dispose(&loop->ctx);
 	h2o_evloop_destroy(loop->evloop);
 }
@@ -189,7 +153,7 @@ static void cut_connections(struct loop *loop)
 	h2o_linklist_t *link;
 
 	for (link = loop->connections.next; link != &loop->connections; link = link->next)
-		shutdown(container_of(link, struct connection, link)->fd, SHUT_RDWR);
+		connection_cut(container_of(link, struct connection, link));
 }
 
 static void drain(struct loop *loop)
@@ -257,34 +221,7 @@ uint64_t loop_next_id(struct loop *loop)
 	return (uint64_t)loop->index << 56 | ++loop->last_id;
 }
 
-static struct connection *connection_of(h2o_conn_t *conn)
+uint64_t loop_next_connection_id(struct loop *loop)
 {
-	return conn->callbacks->get_socket(conn)->on_close.data;
-}
-
-uint64_t loop_connection_id(h2o_conn_t *conn)
-{
-	return connection_of(conn)->id;
-}
-
-void loop_count_request(h2o_conn_t *conn, size_t body_len)
-{
-	struct connection *connection = connection_of(conn);
-
-	connection->requests++;
-	connection->bytes_in += body_len;
-}
-
-void loop_count_answer(h2o_conn_t *conn, size_t body_len)
-{
-	connection_of(conn)->bytes_out += body_len;
-}
-
-bool loop_broken(h2o_conn_t *conn)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof(info);
-
-	return getsockopt(connection_of(conn)->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
-	       info.tcpi_state == TCP_CLOSE;
+	return (uint64_t)loop->index << 56 | ++loop->last_connection_id;
 }

@@ -35,6 +35,7 @@ struct loop {
 	h2o_accept_ctx_t accept;
 	h2o_socket_t *listener;
 	h2o_linklist_t connections;
+	h2o_timeout_t send_limit; /* of the answers on their way */
 	unsigned int connections_open, connections_max;
 	struct db db;
 	struct mailbox mailbox;
@@ -67,16 +68,10 @@ void loop_finish(struct loop *loop);
 /* A new request id: the loop's number in the top byte, then a count. Loop's thread only. */
 uint64_t loop_next_id(struct loop *loop);
 
-/* The id of the connection behind h2o's. */
-uint64_t loop_connection_id(h2o_conn_t *conn);
+/* The same for a connection, counted apart. */
+uint64_t loop_next_connection_id(struct loop *loop);
 
-/* Counts a request, and what was read of its body, for its connection. */
-void loop_count_request(h2o_conn_t *conn, size_t body_len);
-
-/* Whether the client has broken the connection, as far as the kernel knows; a system call. */
-bool loop_broken(h2o_conn_t *conn);
-
-/* Counts what is sent as the body of an answer. */
-void loop_count_answer(h2o_conn_t *conn, size_t body_len);
+/* A connection of this loop is gone: there is room for another one. */
+void loop_connection_closed(struct loop *loop);
 
 #endif

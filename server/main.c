@@ -162,6 +162,8 @@ static int start_loops(struct server *server)
 	int err;
 
 	app->h2o = http_conf_new();
+	if (app->h2o == NULL)
+		return cannot("this is not the libh2o-evloop 2.2.5 that it was made for");
 	server->loops = calloc(app->config.threads, sizeof(*server->loops));
 	if (server->loops == NULL)
 		return cannot("out of memory");

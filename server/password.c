@@ -26,9 +26,11 @@ int password_hash(const char *password, char ret[static PASSWORD_HASH_SIZE])
 
 int password_verify(const char *hash, const char *password)
 {
-	if (crypto_pwhash_str_verify(hash, password, strlen(password)) != 0)
-		return -EACCES;
-	return 0;
+	errno = 0;
+	if (crypto_pwhash_str_verify(hash, password, strlen(password)) == 0)
+		return 0;
+	/* set for a mismatch only; else it had no memory, which is nobody's wrong password */
+	return errno == EINVAL ? -EACCES : -ENOMEM;
 }
 
 static int run(struct password_job *pj)
@@ -56,7 +58,7 @@ static void *hasher_main(void *arg)
 		probe_run(job->request_id);
 		err = run(container_of(job, struct password_job, job));
 		probe_pause(job->request_id);
-		job_reply(&hasher->queue, job, err);
+		job_reply(job, err);
 	}
 	return NULL;
 }

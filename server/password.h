@@ -32,7 +32,7 @@ struct password_hasher {
 /* Hashes a password; blocks for the whole time. 0, or -ENOMEM. */
 STEP int password_hash(const char *password, char ret[static PASSWORD_HASH_SIZE]);
 
-/* Compares a password with a hash; blocks as well. 0, or -EACCES if they do not match. */
+/* Compares a password with a hash; blocks as well. 0, -EACCES if they do not match, or -ENOMEM. */
 STEP int password_verify(const char *hash, const char *password);
 
 /* Starts the hashing thread. 0 or a negative errno. */
