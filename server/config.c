@@ -190,11 +190,12 @@ static int set_tls_key(struct config *config, const char *text)
 	return parse_path(text, config->tls_key, sizeof(config->tls_key));
 }
 
-/* Names with commas between them. */
+/* Names with commas between them; an empty text takes back what the file says. */
 static int set_demo_fault(struct config *config, const char *text)
 {
 	char name[32];
 
+	faults_enabled = 0;
 	while (*text != '\0') {
 		size_t len = strcspn(text, ",");
 
