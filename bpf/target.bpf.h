@@ -89,13 +89,14 @@ struct target_ids {
 	__u32 tgid, tid;
 };
 
+/* Of a task that the verifier knows for one: a tracepoint's argument by BTF, or the current. */
 static __always_inline struct target_ids ids_of(struct task_struct *task)
 {
 	struct target_ids ids;
 
 	if (!targ_pidns) {
-		ids.tgid = BPF_CORE_READ(task, tgid);
-		ids.tid = BPF_CORE_READ(task, pid);
+		ids.tgid = task->tgid;
+		ids.tid = task->pid;
 	} else {
 		ids.tgid = number_in_ns(BPF_CORE_READ(task, group_leader, thread_pid));
 		ids.tid = number_in_ns(BPF_CORE_READ(task, thread_pid));

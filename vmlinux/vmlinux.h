@@ -63,6 +63,8 @@ struct pt_regs {
 			__u64 pstate;
 		};
 	};
+	__u64 orig_x0;
+	__s32 syscallno; /* -1 outside of system calls */
 };
 #else
 #error "no registers known for this architecture"
@@ -133,15 +135,38 @@ struct signal_struct {
 	atomic_t live;
 };
 
+/* linux/fs.h, linux/fdtable.h */
+struct inode {
+	unsigned short i_mode;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
 /* linux/sched.h */
 struct task_struct {
 	unsigned int flags;
+	unsigned int __state;
+	unsigned int in_iowait : 1;
 	struct mm_struct *mm;
 	pid_t pid;
 	pid_t tgid;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
 	char comm[16];
+	struct files_struct *files;
+	unsigned long min_flt; /* page faults, without and with a wait for a device */
+	unsigned long maj_flt;
 	struct signal_struct *signal;
 	struct uprobe_task *utask;
 };
