@@ -72,7 +72,7 @@ SKELS := $(BPF_TOOLS:%=$(B)/gen/%.skel.h)
 LIB_SRCS  := $(wildcard tools/lib/*.c)
 LIB_OBJS  := $(LIB_SRCS:tools/%.c=$(B)/tools/%.o) $(B)/gen/profile.pb-c.o
 MAIN_OBJS := $(patsubst tools/%.c,$(B)/tools/%.o,$(wildcard tools/*.c))
-GEN_HDRS  := $(SKELS) $(B)/gen/profile.pb-c.h $(B)/gen/web_flame.h
+GEN_HDRS  := $(SKELS) $(B)/gen/profile.pb-c.h $(B)/gen/web_flame.h $(B)/gen/syscalls.h
 
 $(B)/gen/profile.pb-c.c $(B)/gen/profile.pb-c.h &: tools/lib/profile.proto
 	$(call say,PROTOC,$@)
@@ -92,6 +92,16 @@ $(B)/gen/web_flame.h: $(FLAME_JS) $(FLAME_CSS)
 	{ echo '(function () { "use strict";'; cat $(FLAME_JS); echo '})();'; } | $(as_bytes); \
 	echo '};'; echo 'static const char web_flame_css[] = {'; cat $(FLAME_CSS) | $(as_bytes); \
 	echo '};'; } > $@
+
+# The names of this architecture's system calls: SYSCALL(name) for each.
+$(B)/gen/syscalls.h:
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q){ echo '#include <asm/unistd.h>'; echo '#define SYSCALLS \'; \
+	echo '#include <asm/unistd.h>' | $(CC) -E -dM - | \
+		sed -n 's/^#define __NR_\([a-z][a-z0-9_]*\) .*/\1/p' | \
+		grep -vx 'syscalls\|arch_specific_syscall' | sort | sed 's/.*/	SYSCALL(&) \\/'; \
+	echo; } > $@
 
 $(B)/tools/%.o: tools/%.c | $(GEN_HDRS)
 	$(call say,CC,$@)
