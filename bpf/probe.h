@@ -48,6 +48,7 @@ enum probe_reg {
 #endif
 
 #define PROBE_NR_ARGS	       6
+#define PROBE_NR_GPRS	       15 /* x86: PROBE_R15 to PROBE_RDI, all general registers but RSP */
 #define PROBE_ARG_LOST	       15 /* x86: orig_ax, which no argument is in */
 #define PROBE_MAX_ID	       ((1U << 24) - 1)
 #define PROBE_MAX_STACK	       (0xffffU * 8)

@@ -58,33 +58,48 @@ static int read_segments(struct elf_file *f)
 	return 0;
 }
 
-/* A buffer of `size` bytes of the file at `offset`, owned by f; NULL when they are not there. */
-static void *slice_read(struct elf_file *f, uint64_t offset, size_t size)
+int elf_read(const struct elf_file *f, uint64_t offset, void *buf, size_t size)
 {
 	size_t image_size;
 	const char *image;
-	char *buf;
 
-	if (!size || size > MAX_SLICE ||
-	    array_grow((void **)&f->slices, f->nr_slices, &f->cap_slices, sizeof(*f->slices)))
-		return NULL;
 	if (f->image) {
 		image = elf_rawfile(f->elf, &image_size);
 		if (!image || offset > image_size || size > image_size - offset)
-			return NULL;
-		buf = malloc(size);
-		if (buf)
-			memcpy(buf, image + offset, size);
-	} else {
-		off_t end = lseek(f->fd, 0, SEEK_END);
+			return -ENOEXEC;
+		memcpy(buf, image + offset, size);
+		return 0;
+	}
+	if (offset > INT64_MAX || pread(f->fd, buf, size, offset) != (ssize_t)size)
+		return -ENOEXEC;
+	return 0;
+}
 
-		if (end < 0 || offset > (uint64_t)end || size > (uint64_t)end - offset)
-			return NULL;
-		buf = malloc(size);
-		if (buf && pread(f->fd, buf, size, offset) != (ssize_t)size) {
-			free(buf);
-			buf = NULL;
-		}
+/* How many bytes there are to read; a file may have changed since it was opened. */
+static uint64_t bytes(const struct elf_file *f)
+{
+	size_t image_size = 0;
+	off_t end;
+
+	if (f->image)
+		return elf_rawfile(f->elf, &image_size) ? image_size : 0;
+	end = lseek(f->fd, 0, SEEK_END);
+	return end < 0 ? 0 : end;
+}
+
+/* A buffer of `size` bytes of the file at `offset`, owned by f; NULL when they are not there. */
+static void *slice_read(struct elf_file *f, uint64_t offset, size_t size)
+{
+	uint64_t end = bytes(f);
+	char *buf;
+
+	if (!size || size > MAX_SLICE || offset > end || size > end - offset ||
+	    array_grow((void **)&f->slices, f->nr_slices, &f->cap_slices, sizeof(*f->slices)))
+		return NULL;
+	buf = malloc(size);
+	if (buf && elf_read(f, offset, buf, size)) {
+		free(buf);
+		buf = NULL;
 	}
 	if (buf)
 		f->slices[f->nr_slices++] = buf;
@@ -199,6 +214,19 @@ int elf_offset_to_vaddr(const struct elf_file *f, uint64_t offset, uint64_t *ret
 		if (offset < start || offset >= s->offset + s->filesz)
 			continue;
 		*ret_vaddr = s->vaddr + (offset - s->offset);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int elf_vaddr_to_offset(const struct elf_file *f, uint64_t vaddr, uint64_t *ret_offset)
+{
+	for (size_t i = 0; i < f->nr_segments; i++) {
+		const struct elf_segment *s = &f->segments[i];
+
+		if (vaddr < s->vaddr || vaddr - s->vaddr >= s->filesz)
+			continue;
+		*ret_offset = s->offset + (vaddr - s->vaddr);
 		return 0;
 	}
 	return -ENOENT;

@@ -62,6 +62,12 @@ void elf_close(struct elf_file *f);
  */
 int elf_offset_to_vaddr(const struct elf_file *f, uint64_t offset, uint64_t *ret_vaddr);
 
+/* The other way round; -ENOENT also for what has no bytes in the file (.bss). */
+int elf_vaddr_to_offset(const struct elf_file *f, uint64_t vaddr, uint64_t *ret_offset);
+
+/* Read bytes of the file. Returns 0, or -ENOEXEC when they are not all there. */
+int elf_read(const struct elf_file *f, uint64_t offset, void *buf, size_t size);
+
 /*
  * Find a section by name, decompressing it when SHF_COMPRESSED. Returns 0, -ENOENT, or -ENOEXEC
  * when its bounds are outside the file. The slice lives as long as f.

@@ -10,7 +10,8 @@
  * become of the argument registers and of the stack pointer until there.
  *
  * Promised of every site: each call of the function passes it exactly once, unless `repeats` says
- * that code of the object jumps back to it; at the first pass nothing but the instructions between
+ * that code of the object jumps to it (not seen are jumps by computed addresses, but for the tables
+ * that compilers make of a switch); at the first pass nothing but the instructions between
  * the entry and the site has run. The kernel does not change what these do. Never chosen are
  * instructions that the kernel refuses or gets wrong: a 5-byte nop, which kernels from 6.18 on
  * replace by a call that overwrites the red zone of the function (up to 6.18.44 at least) and lets
@@ -77,15 +78,16 @@ void probe_code_free(struct probe_code *c);
  * certain, the site is the entry, or the first instruction from there on that the kernel takes.
  * Returns 0; -ENOENT no code of the file is there (or size is 0), -EILSEQ it does not decode,
  * -EOPNOTSUPP the kernel takes no instruction of the path, -EBADMSG the file cannot be read,
- * -ENOMEM. probe_site_error() says it in words.
+ * -ENOMEM. probe_site_error() says it in words (also -EPERM below, and -ENOSYS: the object is not
+ * x86-64).
  */
 int probe_site_find(struct probe_code *c, uint64_t vaddr, uint64_t size,
 		    const struct probe_site_options *o, struct probe_site *ret);
 
 /*
  * The site at exactly vaddr, as USDT notes give it; args are PROBE_ARG_LOST, stack is 0, leaf and
- * repeats false. Returns as probe_site_find; -EOPNOTSUPP also for a 5-byte nop on a kernel that
- * rewrites it. With `force` such a site is given all the same.
+ * repeats false. Returns as probe_site_find; -EPERM for a 5-byte nop on a kernel that rewrites it,
+ * unless `force` is given.
  */
 int probe_site_at(struct probe_code *c, uint64_t vaddr, bool force, struct probe_site *ret);
 

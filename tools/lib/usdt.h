@@ -42,7 +42,7 @@ struct usdt_list {
 
 /*
  * Read the probes of an object. code: of the same object, for the sites' class; may be NULL, then
- * every site_err is -ENOTSUP. force: also sites that are dangerous on this kernel. Returns 0 (also
+ * every site_err is -ENOSYS. force: also sites that are dangerous on this kernel. Returns 0 (also
  * for an object without probes), -ENOMEM, -ENOEXEC for a section outside the file. On success the
  * caller releases *ret.
  */
