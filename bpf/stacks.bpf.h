@@ -31,11 +31,23 @@ static __always_inline void stack_begin(struct walk *w, struct target_ids ids)
 	w->event.guessed = 0;
 }
 
-/* Put the kernel's frames first. ctx is the program's, at an event in kernel mode. */
-static __always_inline void stack_kernel(struct walk *w, void *ctx)
+/*
+ * Put the kernel's frames first, without the `skip` innermost. ctx is the program's, at an event in
+ * kernel mode. Whoever looks at them before they count hashes them afterwards.
+ */
+static __always_inline void stack_kernel_frames(struct walk *w, void *ctx, __u32 skip)
 {
-	long len = bpf_get_stack(ctx, w->event.frames, STACK_MAX_KERNEL * 8, 0);
+	long len = bpf_get_stack(ctx, w->event.frames, STACK_MAX_KERNEL * 8,
+				 skip & BPF_F_SKIP_FIELD_MASK);
 	__u32 n = len > 0 ? (__u32)len / 8 : 0;
+
+	w->event.nr_frames = n;
+	w->event.nr_kernel = n;
+}
+
+static __always_inline void stack_kernel_hash(struct walk *w)
+{
+	__u32 n = w->event.nr_kernel;
 
 	for (__u32 i = 0; i < STACK_MAX_KERNEL; i++) {
 		if (i >= n)
@@ -43,8 +55,12 @@ static __always_inline void stack_kernel(struct walk *w, void *ctx)
 		w->hash = (w->hash ^ w->event.frames[i]) * 0x9e3779b97f4a7c15ULL;
 		w->hash ^= w->hash >> 29;
 	}
-	w->event.nr_frames = n;
-	w->event.nr_kernel = n;
+}
+
+static __always_inline void stack_kernel(struct walk *w, void *ctx)
+{
+	stack_kernel_frames(w, ctx, 0);
+	stack_kernel_hash(w);
 }
 
 /* What the stack is known by: its frames, and how its walk ended. Never 0. */

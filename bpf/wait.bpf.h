@@ -16,6 +16,9 @@
 #define MODE_FILE   0100000
 #define MODE_BLOCK  0060000
 
+/* include/uapi/linux/magic.h: eventfd, timerfd and the like, whose mode is a file's since Linux 6.16 */
+#define ANON_INODE_FS_MAGIC 0x09041934
+
 /* Numbers of system calls: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h */
 #if defined(__TARGET_ARCH_x86)
 enum {
@@ -119,11 +122,37 @@ static __always_inline int wait_for_file(struct task_struct *task, __u64 descrip
 	case MODE_SOCKET:
 		return WAIT_NETWORK;
 	case MODE_FILE:
+		if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) == ANON_INODE_FS_MAGIC)
+			return WAIT_OTHER;
+		return WAIT_DISK;
 	case MODE_BLOCK:
 		return WAIT_DISK;
 	default:
 		return WAIT_OTHER;
 	}
+}
+
+/*
+ * The number of the system call that a user thread is in; negative for none: in a fault, or from an
+ * interrupt on its way out.
+ */
+static __always_inline int wait_syscall(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+#if defined(__TARGET_ARCH_x86)
+	return (int)regs->orig_ax;
+#else
+	return regs->syscallno;
+#endif
+}
+
+/* Of a thread whose wait is of this class: does it wait for work to come, and not for its own? */
+static __always_inline bool wait_is_idle(struct task_struct *task, enum wait_class class)
+{
+	int nr = wait_syscall(task);
+
+	return class == WAIT_POLL || nr == SYS_ACCEPT || nr == SYS_ACCEPT4;
 }
 
 /*
@@ -133,11 +162,10 @@ static __always_inline int wait_for_file(struct task_struct *task, __u64 descrip
 static __always_inline enum wait_class wait_class(struct task_struct *task)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	int nr = wait_syscall(task);
 #if defined(__TARGET_ARCH_x86)
-	int nr = (int)regs->orig_ax; /* -1 in a fault, from an interrupt on its way out */
 	__u64 first = regs->di;
 #else
-	int nr = regs->syscallno;
 	__u64 first = regs->orig_x0;
 #endif
 
@@ -158,6 +186,7 @@ static __always_inline enum wait_class wait_class(struct task_struct *task)
 	case SYS_PPOLL:
 	case SYS_SELECT:
 	case SYS_PSELECT6:
+	case SYS_IO_URING_ENTER: /* the kernel accounts it as waiting for I/O, whatever it is for */
 		return WAIT_POLL;
 	case SYS_NANOSLEEP:
 	case SYS_CLOCK_NANOSLEEP:

@@ -6,7 +6,7 @@
 
 enum wait_class {
 	WAIT_LOCK,    /* futex and its like: mutexes, conditions, joins; file locks, semaphores */
-	WAIT_POLL,    /* epoll, poll, select: whatever comes */
+	WAIT_POLL,    /* epoll, poll, select, io_uring: whatever comes */
 	WAIT_NETWORK, /* a socket */
 	WAIT_DISK,    /* a block device, by what the kernel accounts as waiting for I/O; fsync */
 	WAIT_SLEEP,   /* a time */

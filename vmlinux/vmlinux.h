@@ -113,6 +113,7 @@ struct return_instance {
 struct uprobe;
 
 struct uprobe_task {
+	unsigned int depth;
 	struct return_instance *return_instances;
 	struct {
 		unsigned long vaddr;
@@ -136,8 +137,13 @@ struct signal_struct {
 };
 
 /* linux/fs.h, linux/fdtable.h */
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	unsigned short i_mode;
+	struct super_block *i_sb;
 };
 
 struct file {
@@ -157,6 +163,8 @@ struct files_struct {
 struct task_struct {
 	unsigned int flags;
 	unsigned int __state;
+	int exit_state;
+	int on_cpu;
 	unsigned int in_iowait : 1;
 	struct mm_struct *mm;
 	pid_t pid;
@@ -169,6 +177,18 @@ struct task_struct {
 	unsigned long maj_flt;
 	struct signal_struct *signal;
 	struct uprobe_task *utask;
+};
+
+/* linux/bpf.h: the context of iter/task programs */
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
@@ -203,5 +223,14 @@ struct bpf_perf_event_data {
 #define PF_EXITING   0x00000004
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD   0x00200000
+
+/* linux/sched.h: bits of __state */
+#define TASK_INTERRUPTIBLE 0x0001
+#define TASK_STOPPED	   0x0004
+#define TASK_TRACED	   0x0008
+#define TASK_PARKED	   0x0040
+#define TASK_DEAD	   0x0080
+#define TASK_WAKING	   0x0200
+#define TASK_NEW	   0x0800
 
 #endif
