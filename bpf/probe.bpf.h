@@ -75,6 +75,16 @@ static __always_inline __u64 probe_cfa(const struct pt_regs *ctx, __u64 cookie)
 #endif
 }
 
+/* What the function returned, at a return probe, as far as it is of integer class. */
+static __always_inline __u64 probe_result(const struct pt_regs *ctx)
+{
+#if defined(__TARGET_ARCH_x86)
+	return ctx->ax;
+#else
+	return ctx->regs[0];
+#endif
+}
+
 static __always_inline __u64 probe_return_cfa(const struct pt_regs *ctx)
 {
 	return probe_reg(ctx, PROBE_SP);

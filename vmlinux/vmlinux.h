@@ -159,6 +159,13 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+#if defined(__TARGET_ARCH_arm64)
+/* asm/thread_info.h */
+struct thread_info {
+	__u64 preempt_count;
+};
+#endif
+
 /* linux/sched.h */
 struct task_struct {
 	unsigned int flags;
@@ -177,6 +184,11 @@ struct task_struct {
 	unsigned long maj_flt;
 	struct signal_struct *signal;
 	struct uprobe_task *utask;
+	int exit_code;
+	int wake_cpu;
+#if defined(__TARGET_ARCH_arm64)
+	struct thread_info thread_info;
+#endif
 };
 
 /* linux/bpf.h: the context of iter/task programs */
@@ -189,6 +201,35 @@ struct bpf_iter_meta {
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
+};
+
+/* linux/signal_types.h, uapi/asm-generic/siginfo.h */
+union __sifields {
+	struct {
+		void *_addr;
+	} _sigfault;
+};
+
+struct kernel_siginfo {
+	int si_code;
+	union __sifields _sifields;
+};
+
+/* linux/blkdev.h, linux/blk-mq.h */
+struct gendisk {
+	int major;
+	int first_minor;
+};
+
+struct request_queue {
+	struct gendisk *disk;
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int __data_len;
+	__u64 __sector;
 };
 
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
@@ -223,6 +264,11 @@ struct bpf_perf_event_data {
 #define PF_EXITING   0x00000004
 #define PF_IO_WORKER 0x00000010
 #define PF_KTHREAD   0x00200000
+
+/* linux/blk_types.h: the operation, the low byte of a request's cmd_flags. */
+#define REQ_OP_WRITE   1
+#define REQ_OP_FLUSH   2
+#define REQ_OP_DISCARD 3
 
 /* linux/sched.h: bits of __state */
 #define TASK_INTERRUPTIBLE 0x0001

@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * periscope timeline, kernel side: what happens to the target's threads, event by event. Nothing is
+ * computed here that can be computed later: each program checks whose event it is, numbers it and
+ * copies its fields. User space turns the records into a trace file.
+ */
+#include "vmlinux/vmlinux.h"
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+#include "sample.bpf.h"
+#include "stack_ids.bpf.h"
+#include "timeline.h"
+#include "tools/lib/eventlog_kinds.h"
+#include "usdt.bpf.h"
+#include "wait.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+const volatile bool wait_stacks = true; /* a stack where a thread begins to wait */
+const volatile __u64 sample_ns;
+
+/* Set while a recording is on, so that it begins and ends for all programs at once. */
+bool recording;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TIMELINE_LOG_SIZE);
+} timeline SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} seqs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct timeline_site);
+} sites SEC(".maps");
+
+/* Requests to block devices that a thread of ours has sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64); /* address of the struct request */
+	__type(value, __u32);
+} ios SEC(".maps");
+
+/* ---------------------------------------------------------------- records ---- */
+
+/* The next number of this CPU. An interrupt's program may come in between: hence atomically. */
+static __always_inline __u64 next_seq(void)
+{
+	__u32 zero = 0;
+	__u64 *seq = bpf_map_lookup_elem(&seqs, &zero);
+
+	return seq ? __sync_fetch_and_add(seq, 1) + 1 : 0;
+}
+
+/* `size` must be a constant. NULL: no room; the number is taken all the same. */
+static __always_inline struct timeline_record *reserve(__u32 kind, __u32 tid, __u32 size)
+{
+	__u64 seq = next_seq();
+	struct timeline_record *r = bpf_ringbuf_reserve(&timeline, size, 0);
+
+	if (!r) {
+		count_stat(STAT_LOST_RING);
+		return NULL;
+	}
+	r->time = bpf_ktime_get_ns();
+	r->seq = seq;
+	r->tid = tid;
+	r->cpu = bpf_get_smp_processor_id();
+	r->site = 0;
+	r->kind = kind;
+	r->words = (size - TIMELINE_HEAD) / 8;
+	r->bytes = 0;
+	return r;
+}
+
+static __always_inline void submit(struct timeline_record *r)
+{
+	__u64 wake = BPF_RB_NO_WAKEUP;
+
+	/* User space looks every now and then; it is woken only when the ring fills faster. */
+	if (bpf_ringbuf_query(&timeline, BPF_RB_AVAIL_DATA) > TIMELINE_LOG_SIZE / 4)
+		wake = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(r, wake);
+}
+
+#define RESERVE(kind, tid, words) reserve(kind, tid, TIMELINE_HEAD + (words)*8)
+
+/* A record with one to four fields; with a name of a thread behind them. */
+static __always_inline void put2(__u32 kind, __u32 tid, __u64 a, __u64 b)
+{
+	struct timeline_record *r = RESERVE(kind, tid, 2);
+
+	if (!r)
+		return;
+	r->v[0] = a;
+	r->v[1] = b;
+	submit(r);
+}
+
+static __always_inline void put4(__u32 kind, __u32 tid, __u64 a, __u64 b, __u64 c, __u64 d)
+{
+	struct timeline_record *r = RESERVE(kind, tid, 4);
+
+	if (!r)
+		return;
+	r->v[0] = a;
+	r->v[1] = b;
+	r->v[2] = c;
+	r->v[3] = d;
+	submit(r);
+}
+
+static __always_inline void put_name(__u32 kind, __u32 tid, __u64 a, __u64 b, const void *name)
+{
+	/* The name is where the record's third word would be, and the one after that. */
+	struct timeline_record *r = RESERVE(kind, tid, 4);
+
+	if (!r)
+		return;
+	r->words = 2;
+	r->v[0] = a;
+	r->v[1] = b;
+	r->bytes = STACK_COMM_LEN;
+	bpf_probe_read_kernel(&r->v[2], STACK_COMM_LEN, name); /* ends in NUL */
+	submit(r);
+}
+
+/* Whose event it is: true and its numbers, if it is to be recorded. */
+static __always_inline bool ours(struct task_struct *task, struct target_ids *ids)
+{
+	if (!recording)
+		return false;
+	*ids = ids_of(task);
+	return target_lookup(*ids) != NULL;
+}
+
+static __always_inline bool current_is_ours(struct target_ids *ids)
+{
+	if (!recording)
+		return false;
+	*ids = current_ids();
+	return target_lookup(*ids) != NULL;
+}
+
+/*
+ * The stack of the current task, whose user registers are those it entered the kernel with.
+ * Returns its name, 0 when it could not be kept (which is counted).
+ */
+static __always_inline __u64 current_stack(void *ctx, struct target_ids ids)
+{
+	struct target_proc *proc = target_lookup(ids);
+	struct walk *w;
+	__u64 name;
+
+	if (!proc)
+		return 0;
+	w = walk_claim();
+	if (!w) {
+		count_stat(STAT_LOST_SCRATCH);
+		return 0;
+	}
+	stack_begin(w, ids);
+	stack_kernel(w, ctx);
+	if (!walk_from_saved_regs(w))
+		walk_user(w, proc);
+	else
+		w->event.end = UNWIND_NO_REGS;
+	name = stack_intern(w);
+	walk_release(w);
+	return name;
+}
+
+/* ---------------------------------------------------------------- scheduling ---- */
+
+/*
+ * Is an interrupt being served? Linux before 6.2 and from 6.15 on counts in a variable of each CPU,
+ * the others in pcpu_hot (commit 64701838bf05), arm64 in the task. linux/preempt.h: NMI, hard
+ * interrupts, and bit 8 for soft interrupts that are served, not just held off.
+ */
+#define PREEMPT_INTERRUPT 0x00ff0100
+
+extern const int __preempt_count __ksym __weak;
+struct pcpu_hot {
+	int preempt_count;
+} __attribute__((preserve_access_index));
+
+extern const struct pcpu_hot pcpu_hot __ksym __weak;
+
+static __always_inline bool in_interrupt(void)
+{
+#if defined(__TARGET_ARCH_x86)
+	int count = 0;
+
+	if (&__preempt_count)
+		count = *(const int *)bpf_this_cpu_ptr(&__preempt_count);
+	else if (&pcpu_hot)
+		count = ((const struct pcpu_hot *)bpf_this_cpu_ptr(&pcpu_hot))->preempt_count;
+#else
+	int count = bpf_get_current_task_btf()->thread_info.preempt_count;
+#endif
+	return count & PREEMPT_INTERRUPT;
+}
+
+/* linux/sched.h: TASK_DEAD, the last state of a task. */
+#define TASK_IS_DEAD 0x80
+
+static const __u8 state_of_wait[WAIT_NR] = {
+	[WAIT_LOCK] = THREAD_FUTEX,  [WAIT_POLL] = THREAD_EPOLL,  [WAIT_NETWORK] = THREAD_NETWORK,
+	[WAIT_DISK] = THREAD_DISK,   [WAIT_SLEEP] = THREAD_SLEEP, [WAIT_FAULT] = THREAD_FAULT,
+	[WAIT_OTHER] = THREAD_OTHER,
+};
+
+static __always_inline __u32 leaving_state(bool preempt, struct task_struct *prev)
+{
+	__u32 state = prev->__state, class;
+
+	if (preempt)
+		return THREAD_PREEMPTED;
+	if (!state)
+		return THREAD_RUNNABLE;
+	if (state & TASK_IS_DEAD)
+		return THREAD_DEAD;
+	class = wait_class(prev);
+	return class < WAIT_NR ? state_of_wait[class] : THREAD_OTHER;
+}
+
+SEC("?tp_btf/sched_switch")
+int BPF_PROG(timeline_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	struct target_ids from, to;
+	struct timeline_record *r;
+	__u64 stack = 0;
+	__u32 state;
+
+	if (ours(prev, &from)) {
+		state = leaving_state(preempt, prev);
+		if (wait_stacks && state > THREAD_PREEMPTED && state != THREAD_DEAD)
+			stack = current_stack(ctx, from);
+		r = RESERVE(EVT_SWITCH_OUT, from.tid, 3);
+		if (r) {
+			r->v[0] = state;
+			r->v[1] = stack;
+			r->v[2] = ids_of(next).tid;
+			submit(r);
+		}
+	}
+	if (ours(next, &to)) {
+		r = RESERVE(EVT_SWITCH_IN, to.tid, 1);
+		if (r) {
+			r->v[0] = ids_of(prev).tid;
+			submit(r);
+		}
+	}
+	return 0;
+}
+
+static __always_inline void waking(struct task_struct *wakee, __u32 flags)
+{
+	struct target_ids to, by;
+	bool irq = in_interrupt();
+
+	if (!ours(wakee, &to))
+		return;
+	by = current_ids();
+	put4(EVT_WAKING, by.tid, to.tid, BPF_CORE_READ(wakee, wake_cpu),
+	     flags | (irq ? EVENT_WAKING_IRQ : 0), 0);
+}
+
+SEC("?tp_btf/sched_waking")
+int BPF_PROG(timeline_waking, struct task_struct *task)
+{
+	waking(task, 0);
+	return 0;
+}
+
+SEC("?tp_btf/sched_wakeup_new")
+int BPF_PROG(timeline_wakeup_new, struct task_struct *task)
+{
+	waking(task, EVENT_WAKING_NEW);
+	return 0;
+}
+
+/* What each thread of ours is when the recording begins: run once, right after that. */
+SEC("iter/task")
+int timeline_states(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct timeline_record *r;
+	struct target_ids ids;
+	__u32 state, class;
+
+	if (!task || task->exit_state || !ours(task, &ids))
+		return 0;
+	if (!task->__state) {
+		state = task->on_cpu ? THREAD_USER : THREAD_RUNNABLE;
+	} else {
+		class = wait_class(task);
+		state = class < WAIT_NR ? state_of_wait[class] : THREAD_OTHER;
+	}
+	r = RESERVE(EVT_STATE, ids.tid, 1);
+	if (r) {
+		r->v[0] = state;
+		submit(r);
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- threads ---- */
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(timeline_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct target_ids from, to = ids_of(child);
+
+	if (!ours(parent, &from) || (from.tgid != to.tgid && !follow_children))
+		return 0;
+	put_name(EVT_THREAD, to.tid, to.tgid, from.tid, child->comm);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(timeline_exec, struct task_struct *task, pid_t old_pid)
+{
+	struct target_ids ids;
+
+	if (ours(task, &ids))
+		put_name(EVT_EXEC, ids.tid, 0, old_pid, task->comm);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(timeline_exit, struct task_struct *task)
+{
+	struct target_ids ids;
+
+	if (ours(task, &ids))
+		put2(EVT_EXIT, ids.tid, task->exit_code,
+		     task->signal->live.counter ? 0 : EVENT_EXIT_GROUP);
+	return 0;
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(timeline_rename, struct task_struct *task, const char *comm)
+{
+	struct target_ids ids;
+
+	if (ours(task, &ids))
+		put_name(EVT_NAME, ids.tid, 0, 0, comm);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- kernel ---- */
+
+SEC("?tp_btf/sys_enter")
+int BPF_PROG(timeline_sys_enter, struct pt_regs *regs, long nr)
+{
+	struct target_ids ids;
+
+	if (!current_is_ours(&ids))
+		return 0;
+#if defined(__TARGET_ARCH_x86)
+	put4(EVT_SYSCALL_ENTER, ids.tid, nr, regs->di, regs->si, regs->dx);
+#else
+	put4(EVT_SYSCALL_ENTER, ids.tid, nr, regs->orig_x0, regs->regs[1], regs->regs[2]);
+#endif
+	return 0;
+}
+
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(timeline_sys_exit, struct pt_regs *regs, long ret)
+{
+	struct target_ids ids;
+
+	if (!current_is_ours(&ids))
+		return 0;
+#if defined(__TARGET_ARCH_x86)
+	put2(EVT_SYSCALL_EXIT, ids.tid, regs->orig_ax, ret);
+#else
+	put2(EVT_SYSCALL_EXIT, ids.tid, regs->syscallno, ret);
+#endif
+	return 0;
+}
+
+/* asm/trap_pf.h: X86_PF_WRITE. On arm64 it is in the syndrome: ISS.WnR, bit 6. */
+#if defined(__TARGET_ARCH_x86)
+#define FAULT_IS_WRITE (1 << 1)
+#else
+#define FAULT_IS_WRITE (1 << 6)
+#endif
+
+SEC("?tp_btf/page_fault_user")
+int BPF_PROG(timeline_fault, unsigned long address, struct pt_regs *regs, unsigned long error)
+{
+	struct target_ids ids;
+
+	if (current_is_ours(&ids))
+		put2(EVT_FAULT_BEGIN, ids.tid, address,
+		     EVENT_FAULT_INSTANT | (error & FAULT_IS_WRITE ? EVENT_FAULT_WRITE : 0));
+	return 0;
+}
+
+/* include/linux/blk_types.h: the operation is the low byte of cmd_flags. */
+static __always_inline __u32 io_flags(struct request *rq)
+{
+	__u32 flags = BPF_CORE_READ(rq, cmd_flags);
+
+	switch (flags & 0xff) {
+	case REQ_OP_WRITE:
+		return EVENT_IO_WRITE;
+	case REQ_OP_FLUSH:
+		return EVENT_IO_FLUSH;
+	case REQ_OP_DISCARD:
+		return EVENT_IO_DISCARD;
+	default:
+		return 0;
+	}
+}
+
+/* As stat(2) and /proc/partitions have it: of the whole disk. */
+static __always_inline __u64 io_device(struct request *rq)
+{
+	struct gendisk *disk = BPF_CORE_READ(rq, q, disk);
+
+	return disk ? (__u64)BPF_CORE_READ(disk, major) << 8 | BPF_CORE_READ(disk, first_minor) : 0;
+}
+
+SEC("?tp_btf/block_rq_issue")
+int BPF_PROG(timeline_io_issue, struct request *rq)
+{
+	struct target_ids ids;
+	__u64 key = (__u64)rq;
+
+	if (!current_is_ours(&ids))
+		return 0;
+	/* A completion that is not found is not shown; one that is found was shown to begin. */
+	if (bpf_map_update_elem(&ios, &key, &ids.tid, BPF_ANY))
+		return 0;
+	put4(EVT_IO_ISSUE, ids.tid, io_device(rq), BPF_CORE_READ(rq, __sector),
+	     BPF_CORE_READ(rq, __data_len), io_flags(rq));
+	return 0;
+}
+
+SEC("?tp_btf/block_rq_complete")
+int BPF_PROG(timeline_io_complete, struct request *rq, int error, unsigned int bytes)
+{
+	__u64 key = (__u64)rq;
+
+	if (bpf_map_delete_elem(&ios, &key) || !recording)
+		return 0;
+	/* error is a blk_status_t: numbers of the block layer's own */
+	put4(EVT_IO_COMPLETE, 0, io_device(rq), BPF_CORE_READ(rq, __sector), bytes,
+	     error & 0xff ? -5 /* EIO */ : 0);
+	return 0;
+}
+
+SEC("?tp_btf/signal_deliver")
+int BPF_PROG(timeline_signal, int sig, struct kernel_siginfo *info)
+{
+	struct target_ids ids;
+	__u64 stack;
+
+	if (!current_is_ours(&ids))
+		return 0;
+	stack = current_stack(ctx, ids);
+	put4(EVT_SIGNAL, ids.tid, sig, (__s64)BPF_CORE_READ(info, si_code),
+	     (__u64)BPF_CORE_READ(info, _sifields._sigfault._addr), stack);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the target's probes ---- */
+
+/* Most texts are short: two sizes of records, for a reservation is of constant size. */
+#define SHORT_TEXT 64
+
+static __always_inline void put_text(__u32 kind, __u32 tid, __u32 id, const __u64 *v, __u64 from)
+{
+	char text[TIMELINE_TEXT] = { 0 };
+	long bytes = bpf_probe_read_user_str(text, sizeof(text), (void *)from);
+	struct timeline_record *r;
+
+	if (bytes <= SHORT_TEXT)
+		r = reserve(kind, tid, TIMELINE_HEAD + TIMELINE_WORDS * 8 + SHORT_TEXT);
+	else
+		r = reserve(kind, tid, sizeof(*r));
+	if (!r)
+		return;
+	r->site = id;
+	r->words = TIMELINE_WORDS;
+	__builtin_memcpy(r->v, v, sizeof(r->v));
+	r->bytes = bytes > 0 ? bytes : 0;
+	__builtin_memcpy(r->text, text, SHORT_TEXT);
+	if (bytes > SHORT_TEXT)
+		__builtin_memcpy(r->text + SHORT_TEXT, text + SHORT_TEXT,
+				 TIMELINE_TEXT - SHORT_TEXT);
+	submit(r);
+}
+
+/* A power of two, for the verifier to see that an index is below it. */
+#define ARGS 8
+
+static __always_inline void put_site(__u32 kind, __u32 tid, __u32 id,
+				     const struct timeline_site *site, const __u64 *v)
+{
+	struct timeline_record *r;
+	__u32 text = site->text;
+
+	if (text) {
+		text = (text - 1) % ARGS;
+		barrier_var(text);
+		put_text(kind, tid, id, v, v[text % ARGS]);
+		return;
+	}
+	r = RESERVE(kind, tid, TIMELINE_WORDS);
+	if (!r)
+		return;
+	r->site = id;
+	__builtin_memcpy(r->v, v, sizeof(r->v));
+	submit(r);
+}
+
+SEC("uprobe")
+int timeline_usdt(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx), v[ARGS] = { 0 };
+	__u32 id = PROBE_COOKIE_ID(cookie);
+	const struct timeline_site *site;
+	const struct usdt_spec *spec;
+	struct target_ids ids;
+
+	if (!current_is_ours(&ids))
+		return 0;
+	site = bpf_map_lookup_elem(&sites, &id);
+	spec = usdt_spec(cookie);
+	if (!site || !spec)
+		return 0;
+	/* What cannot be read stays 0. */
+	for (__u32 i = 0; i < TIMELINE_WORDS; i++)
+		if (i < site->words)
+			usdt_arg(ctx, spec, i, &v[i]);
+	put_site(EVT_NONE, ids.tid, id, site, v);
+	return 0;
+}
+
+SEC("uprobe")
+int timeline_entry(struct pt_regs *ctx)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx), v[ARGS] = { 0 };
+	__u32 id = PROBE_COOKIE_ID(cookie);
+	const struct timeline_site *site;
+	struct target_ids ids;
+
+	if (!current_is_ours(&ids))
+		return 0;
+	site = bpf_map_lookup_elem(&sites, &id);
+	if (!site)
+		return 0;
+	for (__u32 i = 0; i < TIMELINE_WORDS; i++)
+		if (i < site->words)
+			probe_arg(ctx, cookie, i, &v[i]);
+	put_site(EVT_SPAN_BEGIN, ids.tid, id, site, v);
+	return 0;
+}
+
+SEC("uprobe")
+int timeline_return(struct pt_regs *ctx)
+{
+	__u64 id = PROBE_COOKIE_ID(bpf_get_attach_cookie(ctx));
+	struct timeline_record *r;
+	struct target_ids ids;
+
+	if (!current_is_ours(&ids))
+		return 0;
+	r = RESERVE(EVT_SPAN_END, ids.tid, 1);
+	if (!r)
+		return 0;
+	r->site = id;
+	r->v[0] = probe_result(ctx);
+	submit(r);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- samples ---- */
+
+SEC("perf_event")
+int timeline_sample(struct bpf_perf_event_data *ctx)
+{
+	struct target_proc *proc;
+	struct target_ids ids;
+	struct walk *w;
+	__u64 stack;
+
+	if (!recording)
+		return 0;
+	ids = current_ids();
+	proc = target_lookup(ids);
+	if (!proc)
+		return 0;
+	w = walk_claim();
+	if (!w) {
+		count_stat(STAT_LOST_SCRATCH);
+		return 0;
+	}
+	stack_sample(w, ctx, proc, ids);
+	stack = stack_intern(w);
+	walk_release(w);
+	put4(EVT_SAMPLE, ids.tid, stack, sample_ns, EVENT_SAMPLE_CLOCK, 0);
+	return 0;
+}
