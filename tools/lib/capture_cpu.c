@@ -3,26 +3,18 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/perf_event.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "cpu.skel.h"
-#include "util.h"
+#include "sampler.h"
 #include "watch.h"
 
 struct capture_cpu {
 	struct capture_cpu_options o;
 	struct watch watch;
-	enum cpu_event event;
 	struct cpu_bpf *bpf;
-	int *event_fds; /* by CPU; -1: offline */
-	int nr_cpus;
-	struct bpf_link **links;
+	struct sampler sampler;
 	uint64_t emptied_at; /* watch.new_stacks when `counts` was last emptied */
 	uint64_t unmatched;
 	uint64_t pauses;
@@ -79,6 +71,7 @@ struct capture_cpu *capture_cpu_new(const struct capture_cpu_options *o)
 	}
 	c->o = *o;
 	watch_init(&c->watch);
+	sampler_init(&c->sampler, o->event, o->frequency);
 	err = load(c);
 	if (err) {
 		capture_cpu_free(c);
@@ -88,25 +81,11 @@ struct capture_cpu *capture_cpu_new(const struct capture_cpu_options *o)
 	return c;
 }
 
-static void close_events(struct capture_cpu *c)
-{
-	for (int i = 0; i < c->nr_cpus; i++) {
-		bpf_link__destroy(c->links[i]);
-		if (c->event_fds[i] >= 0)
-			close(c->event_fds[i]);
-	}
-	free(c->links);
-	free(c->event_fds);
-	c->links = NULL;
-	c->event_fds = NULL;
-	c->nr_cpus = 0;
-}
-
 void capture_cpu_free(struct capture_cpu *c)
 {
 	if (!c)
 		return;
-	close_events(c);
+	sampler_release(&c->sampler);
 	watch_release(&c->watch);
 	cpu_bpf__destroy(c->bpf);
 	free(c);
@@ -119,101 +98,15 @@ static int cpu_add(void *capture, pid_t pid, bool before_exec)
 	return watch_add(&c->watch, pid, before_exec);
 }
 
-/* ---------------------------------------------------------------- events ---- */
-
-static int open_event(const struct capture_cpu *c, enum cpu_event event, int cpu)
-{
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = event == CPU_EVENT_CYCLES ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
-		.config = event == CPU_EVENT_CYCLES ? (uint64_t)PERF_COUNT_HW_CPU_CYCLES
-						    : (uint64_t)PERF_COUNT_SW_CPU_CLOCK,
-		.sample_freq = c->o.frequency,
-		.freq = 1,
-		.disabled = 1,
-		.exclude_hv = 1,
-		.exclude_idle = 1,
-	};
-	int fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int explain_event(struct capture_cpu *c, int err)
-{
-	if (err == -EINVAL)
-		return watch_fail(
-			&c->watch, err,
-			"the kernel refused %u Hz (kernel.perf_event_max_sample_rate is the most)",
-			c->o.frequency);
-	if (err == -EACCES || err == -EPERM)
-		return watch_fail(&c->watch, err,
-				  "missing privilege: perf events need CAP_PERFMON");
-	if (err == -ENOENT || err == -EOPNOTSUPP)
-		return watch_fail(&c->watch, err, "this machine has no such event");
-	return watch_fail(&c->watch, err, "cannot open a perf event: %s", strerror(-err));
-}
-
-static enum cpu_event choose_event(const struct capture_cpu *c)
-{
-	int fd;
-
-	if (c->o.event != CPU_EVENT_AUTO)
-		return c->o.event;
-	fd = open_event(c, CPU_EVENT_CYCLES, 0);
-	if (fd < 0)
-		return CPU_EVENT_CLOCK;
-	close(fd);
-	return CPU_EVENT_CYCLES;
-}
-
-static int attach_cpu(struct capture_cpu *c, int cpu)
-{
-	int fd = open_event(c, c->event, cpu), err;
-
-	if (fd == -ENODEV) /* offline */
-		return 0;
-	if (fd < 0)
-		return explain_event(c, fd);
-	c->event_fds[cpu] = fd;
-	/* Enables the event, too. The descriptor stays ours. */
-	c->links[cpu] = bpf_program__attach_perf_event(c->bpf->progs.cpu_sample, fd);
-	if (c->links[cpu])
-		return 0;
-	err = -errno;
-	return watch_fail(&c->watch, err, "cannot attach to CPU %d: %s", cpu, strerror(-err));
-}
-
 static int cpu_start(void *capture)
 {
 	struct capture_cpu *c = capture;
-	int err = 0, n = libbpf_num_possible_cpus();
+	int err = watch_start(&c->watch);
 
-	if (n <= 0)
-		return watch_fail(&c->watch, -ENODEV, "cannot tell how many CPUs there are");
-	c->event_fds = malloc(n * sizeof(*c->event_fds));
-	c->links = calloc(n, sizeof(*c->links));
-	if (!c->event_fds || !c->links)
-		return watch_fail(&c->watch, -ENOMEM, "out of memory");
-	for (int i = 0; i < n; i++)
-		c->event_fds[i] = -1;
-	c->nr_cpus = n;
-	err = watch_start(&c->watch);
-	if (err)
-		return err;
-	c->event = choose_event(c);
-	for (int i = 0; i < n && !err; i++)
-		err = attach_cpu(c, i);
+	if (!err)
+		err = sampler_open(&c->sampler, &c->watch, c->bpf->progs.cpu_sample);
 	c->running = !err;
 	return err;
-}
-
-static void enable(struct capture_cpu *c, bool on)
-{
-	for (int i = 0; i < c->nr_cpus; i++)
-		if (c->event_fds[i] >= 0)
-			ioctl(c->event_fds[i], on ? PERF_EVENT_IOC_ENABLE : PERF_EVENT_IOC_DISABLE,
-			      0);
 }
 
 /* ---------------------------------------------------------------- collecting ---- */
@@ -252,12 +145,12 @@ static int cpu_poll(void *capture)
 
 	if (err || c->watch.new_stacks - c->emptied_at <= STACK_MAX_KEYS / 2)
 		return err;
-	enable(c, false);
+	sampler_enable(&c->sampler, false);
 	err = watch_consume(&c->watch);
 	if (!err)
 		err = collect_counts(c);
 	c->pauses++;
-	enable(c, true);
+	sampler_enable(&c->sampler, true);
 	return err;
 }
 
@@ -283,7 +176,7 @@ static int cpu_stop(void *capture)
 	if (!c->running)
 		return 0;
 	c->running = false;
-	enable(c, false);
+	sampler_enable(&c->sampler, false);
 	err = watch_consume(&c->watch);
 	return err ? err : collect_counts(c);
 }
@@ -317,7 +210,7 @@ const struct target *capture_cpu_target(const struct capture_cpu *c)
 
 enum cpu_event capture_cpu_event(const struct capture_cpu *c)
 {
-	return c->event;
+	return c->sampler.event;
 }
 
 static uint64_t cpu_count(void *capture)

@@ -16,14 +16,9 @@
 #include <sys/types.h>
 
 #include "capture.h"
+#include "sampler.h"
 #include "stacks.h"
 #include "target.h"
-
-enum cpu_event {
-	CPU_EVENT_AUTO,	  /* cycles where the machine counts them, else cpu-clock */
-	CPU_EVENT_CLOCK,  /* PERF_COUNT_SW_CPU_CLOCK: a timer on each CPU */
-	CPU_EVENT_CYCLES, /* PERF_COUNT_HW_CPU_CYCLES */
-};
 
 struct capture_cpu_options {
 	unsigned int frequency; /* samples a second and CPU */

@@ -144,7 +144,7 @@ void cli_result_print_objects(const struct target *t, const struct stacks *s)
 		else
 			fprintf(stderr,
 				"%u rows, %zu that cannot be expressed, %zu damaged entries\n",
-				obj->nr_rows, obj->nr_unsupported, obj->nr_bad);
+				obj->table.nr_rows, obj->table.nr_unsupported, obj->table.nr_bad);
 	}
 	stack_failures_print(s, &t->objects, stderr);
 }

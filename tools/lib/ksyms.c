@@ -251,3 +251,36 @@ const char *ksyms_lookup(const struct ksyms *k, uint64_t addr, const char **ret_
 		*ret_module = s->module == NO_MODULE ? NULL : k->strings + s->module;
 	return k->strings + s->name;
 }
+
+static bool is_named(const char *name, const char *const *names)
+{
+	for (; *names; names++) {
+		size_t len = strlen(*names);
+		bool prefix = len && (*names)[len - 1] == '*';
+
+		if (prefix ? !strncmp(name, *names, len - 1) : !strcmp(name, *names))
+			return true;
+	}
+	return false;
+}
+
+int ksyms_range(const struct ksyms *k, const char *const *names, uint64_t *ret_start,
+		uint64_t *ret_end)
+{
+	uint64_t start = UINT64_MAX, end = 0;
+
+	/* The last symbol of all has no end. */
+	for (size_t i = 0; i + 1 < k->n; i++) {
+		const struct ksym *s = &k->items[i];
+
+		if (!s->text || !is_named(k->strings + s->name, names))
+			continue;
+		start = MIN(start, s->addr);
+		end = s[1].addr;
+	}
+	if (!end)
+		return -ENOENT;
+	*ret_start = start;
+	*ret_end = end;
+	return 0;
+}

@@ -23,4 +23,11 @@ void ksyms_free(struct ksyms *k);
  */
 const char *ksyms_lookup(const struct ksyms *k, uint64_t addr, const char **ret_module);
 
+/*
+ * Bounds around all functions of one of these names (the list ends at NULL; `name*`: that begin
+ * so), end exclusive. Returns 0, or -ENOENT when there is none.
+ */
+int ksyms_range(const struct ksyms *k, const char *const *names, uint64_t *ret_start,
+		uint64_t *ret_end);
+
 #endif

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "bpf/target.h"
-#include "unwind_table.h"
 #include "util.h"
 
 #define VDSO_MAX (1 << 20)
@@ -28,6 +27,8 @@ static void object_free(struct object *obj)
 {
 	if (!obj)
 		return;
+	if (obj->table.words)
+		munmap(obj->table.words, obj->table.nr_words * sizeof(*obj->table.words));
 	elf_close(obj->elf);
 	free(obj->path);
 	free(obj);
@@ -46,8 +47,11 @@ void objects_release(struct objects *o)
 	*o = (struct objects){ 0 };
 }
 
-/* A BPF array that holds the table's words. Returns a descriptor or a negative errno. */
-static int table_map(const struct unwind_table *t)
+/*
+ * A BPF array that holds the table's words, which t has from then on instead of its own. Returns a
+ * descriptor or a negative errno.
+ */
+static int table_map(struct unwind_table *t)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_INNER_MAP | BPF_F_MMAPABLE);
 	size_t size = t->nr_words * sizeof(*t->words);
@@ -65,7 +69,8 @@ static int table_map(const struct unwind_table *t)
 		return err;
 	}
 	memcpy(p, t->words, size);
-	munmap(p, size);
+	free(t->words);
+	t->words = p;
 	return fd;
 }
 
@@ -78,15 +83,12 @@ static int load_table(struct objects *o, struct object *obj)
 	if (obj->table_err)
 		return obj->table_err == -ENOMEM ? -ENOMEM : 0;
 	fd = table_map(&t);
-	obj->table_base = t.base;
-	obj->nr_blocks = t.nr_blocks;
-	obj->nr_rows = t.nr_rows;
-	obj->nr_unsupported = t.nr_unsupported;
-	obj->nr_bad = t.nr_bad;
-	o->table_bytes += t.nr_words * sizeof(*t.words);
-	unwind_table_release(&t);
-	if (fd < 0)
+	if (fd < 0) {
+		unwind_table_release(&t);
 		return fd;
+	}
+	obj->table = t;
+	o->table_bytes += t.nr_words * sizeof(*t.words);
 	err = array_grow((void **)&o->new_ids, o->nr_new, &o->cap_new_ids, sizeof(*o->new_ids));
 	if (!err)
 		err = array_grow((void **)&o->new_fds, o->nr_new, &o->cap_new_fds,

@@ -17,6 +17,7 @@
 #include "elf.h"
 #include "mapping.h"
 #include "symbolizer.h"
+#include "unwind_table.h"
 
 struct object {
 	uint32_t id; /* in frames, and the index in the `tables` map; never 0 */
@@ -26,14 +27,12 @@ struct object {
 	ino_t ino;
 	off_t size;
 	struct timespec mtime;
-	struct elf_file *elf;	/* NULL: could not be opened or is not ELF; see err */
-	struct sym_object *sym; /* NULL with elf */
-	int err;		/* 0, or why there is no elf */
-	int table_err;		/* 0, or why there is no unwind table (unwind_table_init) */
-	uint64_t table_base;
-	uint32_t nr_blocks, nr_rows;
-	size_t nr_unsupported, nr_bad;
-	struct mapping first; /* the mapping it was first seen in; its path is unused */
+	struct elf_file *elf;	   /* NULL: could not be opened or is not ELF; see err */
+	struct sym_object *sym;	   /* NULL with elf */
+	int err;		   /* 0, or why there is no elf */
+	int table_err;		   /* 0, or why there is no unwind table (unwind_table_init) */
+	struct unwind_table table; /* its words are the kernel's memory, mapped; NULL: none */
+	struct mapping first;	   /* the mapping it was first seen in; its path is unused */
 };
 
 struct objects {

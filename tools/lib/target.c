@@ -155,9 +155,9 @@ static int describe(struct target *t, struct target_process *p, struct unwind_ma
 			continue;
 		m->object = obj->id;
 		m->bias = m->start - vaddr;
-		m->table_base = obj->table_base;
-		m->nr_blocks = obj->nr_blocks;
-		m->nr_rows = obj->nr_rows;
+		m->table_base = obj->table.base;
+		m->nr_blocks = obj->table.nr_blocks;
+		m->nr_rows = obj->table.nr_rows;
 	}
 	mappings_free(list, n);
 	if (err) {
