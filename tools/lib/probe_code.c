@@ -302,7 +302,7 @@ int probe_code_sweep(struct probe_code *c, uint64_t start, uint64_t end, struct 
 static int sweep_if_near(struct probe_code *c, uint64_t from, uint64_t to, uint64_t start,
 			 uint64_t end, bool *ret_swept, bool *ret_unsure)
 {
-	struct probe_sweep s;
+	struct probe_sweep s = { 0 };
 	int err;
 
 	*ret_swept = false;

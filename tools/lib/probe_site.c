@@ -59,111 +59,43 @@ static bool is_stack_pointer(unsigned int reg)
 }
 
 /*
- * Instructions of which it is certain that they write their first operand, flags, and nothing
- * else, or nothing at all. (capstone 4 does not name all that an instruction writes: for cmpxchg
- * it leaves out RAX.) Any other ends the path.
+ * Instructions of which it is certain what they write: nothing but flags, or their first operand
+ * and flags. (capstone 4 does not name all that an instruction writes: for cmpxchg it leaves out
+ * RAX.) Any other ends the path. IMUL is meant with two operands or three, MOVSD for doubles, not
+ * for strings.
  */
-static bool is_plain(const cs_insn *insn, bool *ret_writes)
+static const uint16_t writing_nothing[] = {
+	X86_INS_NOP,	 X86_INS_ENDBR64,    X86_INS_CMP,	  X86_INS_TEST,
+	X86_INS_BT,	 X86_INS_PREFETCHT0, X86_INS_PREFETCHNTA, X86_INS_PREFETCHW,
+	X86_INS_UCOMISD, X86_INS_UCOMISS,    X86_INS_COMISD,	  X86_INS_COMISS,
+	X86_INS_PTEST,
+};
+
+static const uint16_t writing_first[] = {
+	X86_INS_MOV,	  X86_INS_MOVABS,     X86_INS_MOVZX,	 X86_INS_MOVSX,	    X86_INS_MOVSXD,
+	X86_INS_LEA,	  X86_INS_ADD,	      X86_INS_SUB,	 X86_INS_ADC,	    X86_INS_SBB,
+	X86_INS_AND,	  X86_INS_OR,	      X86_INS_XOR,	 X86_INS_NOT,	    X86_INS_NEG,
+	X86_INS_INC,	  X86_INS_DEC,	      X86_INS_SHL,	 X86_INS_SHR,	    X86_INS_SAL,
+	X86_INS_SAR,	  X86_INS_ROL,	      X86_INS_ROR,	 X86_INS_BSWAP,	    X86_INS_BSF,
+	X86_INS_BSR,	  X86_INS_TZCNT,      X86_INS_LZCNT,	 X86_INS_POPCNT,    X86_INS_MOVD,
+	X86_INS_MOVQ,	  X86_INS_MOVAPS,     X86_INS_MOVAPD,	 X86_INS_MOVUPS,    X86_INS_MOVUPD,
+	X86_INS_MOVDQA,	  X86_INS_MOVDQU,     X86_INS_MOVSS,	 X86_INS_MOVSD,	    X86_INS_MOVHPS,
+	X86_INS_MOVLPS,	  X86_INS_PXOR,	      X86_INS_POR,	 X86_INS_PAND,	    X86_INS_XORPS,
+	X86_INS_XORPD,	  X86_INS_PUNPCKLQDQ, X86_INS_PUNPCKLDQ, X86_INS_PUNPCKLBW, X86_INS_PSHUFD,
+	X86_INS_CVTSI2SD, X86_INS_CVTSI2SS,   X86_INS_CMOVE,	 X86_INS_CMOVNE,    X86_INS_CMOVA,
+	X86_INS_CMOVAE,	  X86_INS_CMOVB,      X86_INS_CMOVBE,	 X86_INS_CMOVG,	    X86_INS_CMOVGE,
+	X86_INS_CMOVL,	  X86_INS_CMOVLE,     X86_INS_CMOVS,	 X86_INS_CMOVNS,    X86_INS_SETE,
+	X86_INS_SETNE,	  X86_INS_SETA,	      X86_INS_SETAE,	 X86_INS_SETB,	    X86_INS_SETBE,
+	X86_INS_SETG,	  X86_INS_SETGE,      X86_INS_SETL,	 X86_INS_SETLE,	    X86_INS_SETS,
+	X86_INS_SETNS,	  X86_INS_IMUL,
+};
+
+static bool is_among(const uint16_t *ids, size_t n, unsigned int id)
 {
-	*ret_writes = true;
-	switch (insn->id) {
-	case X86_INS_NOP:
-	case X86_INS_ENDBR64:
-	case X86_INS_CMP:
-	case X86_INS_TEST:
-	case X86_INS_BT:
-	case X86_INS_PREFETCHT0:
-	case X86_INS_PREFETCHNTA:
-	case X86_INS_PREFETCHW:
-	case X86_INS_UCOMISD:
-	case X86_INS_UCOMISS:
-	case X86_INS_COMISD:
-	case X86_INS_COMISS:
-	case X86_INS_PTEST:
-		*ret_writes = false;
-		return true;
-	case X86_INS_MOV:
-	case X86_INS_MOVABS:
-	case X86_INS_MOVZX:
-	case X86_INS_MOVSX:
-	case X86_INS_MOVSXD:
-	case X86_INS_LEA:
-	case X86_INS_ADD:
-	case X86_INS_SUB:
-	case X86_INS_ADC:
-	case X86_INS_SBB:
-	case X86_INS_AND:
-	case X86_INS_OR:
-	case X86_INS_XOR:
-	case X86_INS_NOT:
-	case X86_INS_NEG:
-	case X86_INS_INC:
-	case X86_INS_DEC:
-	case X86_INS_SHL:
-	case X86_INS_SHR:
-	case X86_INS_SAL:
-	case X86_INS_SAR:
-	case X86_INS_ROL:
-	case X86_INS_ROR:
-	case X86_INS_BSWAP:
-	case X86_INS_BSF:
-	case X86_INS_BSR:
-	case X86_INS_TZCNT:
-	case X86_INS_LZCNT:
-	case X86_INS_POPCNT:
-	case X86_INS_MOVD:
-	case X86_INS_MOVQ:
-	case X86_INS_MOVAPS:
-	case X86_INS_MOVAPD:
-	case X86_INS_MOVUPS:
-	case X86_INS_MOVUPD:
-	case X86_INS_MOVDQA:
-	case X86_INS_MOVDQU:
-	case X86_INS_MOVSS:
-	case X86_INS_MOVSD: /* the one of doubles: that of strings has no register operand */
-	case X86_INS_MOVHPS:
-	case X86_INS_MOVLPS:
-	case X86_INS_PXOR:
-	case X86_INS_POR:
-	case X86_INS_PAND:
-	case X86_INS_XORPS:
-	case X86_INS_XORPD:
-	case X86_INS_PUNPCKLQDQ:
-	case X86_INS_PUNPCKLDQ:
-	case X86_INS_PUNPCKLBW:
-	case X86_INS_PSHUFD:
-	case X86_INS_CVTSI2SD:
-	case X86_INS_CVTSI2SS:
-	case X86_INS_CMOVE:
-	case X86_INS_CMOVNE:
-	case X86_INS_CMOVA:
-	case X86_INS_CMOVAE:
-	case X86_INS_CMOVB:
-	case X86_INS_CMOVBE:
-	case X86_INS_CMOVG:
-	case X86_INS_CMOVGE:
-	case X86_INS_CMOVL:
-	case X86_INS_CMOVLE:
-	case X86_INS_CMOVS:
-	case X86_INS_CMOVNS:
-	case X86_INS_SETE:
-	case X86_INS_SETNE:
-	case X86_INS_SETA:
-	case X86_INS_SETAE:
-	case X86_INS_SETB:
-	case X86_INS_SETBE:
-	case X86_INS_SETG:
-	case X86_INS_SETGE:
-	case X86_INS_SETL:
-	case X86_INS_SETLE:
-	case X86_INS_SETS:
-	case X86_INS_SETNS:
-		return true;
-	case X86_INS_IMUL: /* with one operand it writes RDX and RAX */
-		return insn->detail->x86.op_count > 1;
-	default:
-		return false;
-	}
+	for (size_t i = 0; i < n; i++)
+		if (ids[i] == id)
+			return true;
+	return false;
 }
 
 /* The stack pointer after `insn`, which writes it; false: not to be told. */
@@ -207,7 +139,6 @@ static bool pass(struct path *p, const cs_insn *insn)
 	const cs_x86 *x = &insn->detail->x86;
 	const cs_x86_op *to = &x->operands[0], *from = &x->operands[1];
 	uint8_t copied = 0;
-	bool writes;
 	int reg;
 
 	note_test(p, insn);
@@ -215,9 +146,13 @@ static bool pass(struct path *p, const cs_insn *insn)
 		p->stack += 8;
 		return p->stack <= PROBE_MAX_STACK;
 	}
-	if (!is_plain(insn, &writes))
+	if (is_among(writing_nothing, ARRAY_SIZE(writing_nothing), insn->id))
+		return true;
+	if (!is_among(writing_first, ARRAY_SIZE(writing_first), insn->id) ||
+	    (insn->id == X86_INS_IMUL && x->op_count == 1) ||
+	    (insn->id == X86_INS_MOVSD && to->type == from->type && to->type == X86_OP_MEM))
 		return false;
-	if (!writes || !x->op_count || to->type != X86_OP_REG)
+	if (!x->op_count || to->type != X86_OP_REG)
 		return true;
 	if (is_stack_pointer(to->reg))
 		return move_stack(p, insn);
