@@ -1,9 +1,28 @@
 -- SPDX-License-Identifier: MIT
 --
--- The requests that scripts/load sends, for wrk. That script is the way to run it; it hands over,
--- in the environment: LOAD_MODE (reads, writes, mix, login, bookings), LOAD_TOKEN, and LOAD_ROOMS, the ids
--- of the rooms with blanks between them; for the mode bookings, LOAD_BOOKINGS, how many. Lines for
--- the script to show start with "@".
+-- The requests that scripts/load sends, for wrk. That script is the way to run it. It hands over, in
+-- the environment: LOAD_MODE (reads, writes, mix, login, bookings), LOAD_SECONDS, LOAD_CONNECTIONS
+-- of a thread, LOAD_THREADS, LOAD_TOKEN, and LOAD_ROOMS, the ids of the rooms with blanks between
+-- them; for the mode bookings, LOAD_BOOKINGS, how many.
+--
+-- What is sent is counted by route, and nothing is left under way at the end: when the time is over
+-- or all is sent, each connection is parked as soon as its last answer is there; when all of them
+-- are, the thread prints "drained".
+--
+-- Lines for the script: "drained", "count N ROUTE", "result N", and "@" before what is to be shown.
+
+local ffi = require("ffi")
+ffi.cdef([[
+struct load_timespec { long sec, nsec; };
+int clock_gettime(int clock, struct load_timespec *ret);
+]])
+
+local CLOCK_MONOTONIC = 1
+local timespec = ffi.new("struct load_timespec")
+local function now()
+	ffi.C.clock_gettime(CLOCK_MONOTONIC, timespec)
+	return tonumber(timespec.sec) + tonumber(timespec.nsec) / 1e9
+end
 
 local mode = os.getenv("LOAD_MODE")
 local rooms = {}
@@ -22,6 +41,13 @@ local threads = {}
 function setup(thread)
 	thread:set("thread_id", #threads)
 	threads[#threads + 1] = thread
+end
+
+-- How many of each route were sent; read by done().
+sent = {}
+local function counted(route, text)
+	sent[route] = (sent[route] or 0) + 1
+	return text
 end
 
 -- Days in the proleptic Gregorian calendar as YYYY-MM-DD, n days after 2100-01-01. Counted in eras
@@ -53,12 +79,16 @@ local function remember(body)
 	booked[newest] = body:match('"id":"([^"]+)"')
 end
 
+local function post_booking(room, booked_on)
+	return counted("POST /bookings", wrk.format("POST", "/bookings", auth,
+		'{"room_id":"' .. room .. '","booked_on":"' .. booked_on .. '"}'))
+end
+
 local function book()
 	local room = rooms[sequence % #rooms + 1]
 	local n = math.floor(sequence / #rooms) * threads_total + thread_id
 	sequence = sequence + 1
-	return wrk.format("POST", "/bookings", auth,
-		'{"room_id":"' .. room .. '","booked_on":"' .. day(n % DAYS) .. '"}')
+	return post_booking(room, day(n % DAYS))
 end
 
 local deleting = false
@@ -70,59 +100,42 @@ local function write()
 	end
 	booked[oldest] = nil
 	oldest = oldest + 1
-	return wrk.format("DELETE", "/bookings/" .. id, auth)
+	return counted("DELETE /bookings/:id", wrk.format("DELETE", "/bookings/" .. id, auth))
 end
 
 local reads, login, bookings
 local function prepare()
 	reads = {
-		wrk.format("GET", "/rooms"),
-		wrk.format("GET", "/rooms?day_to_book=2100-01-01"),
+		{ "GET /rooms", wrk.format("GET", "/rooms") },
+		{ "GET /rooms", wrk.format("GET", "/rooms?day_to_book=2100-01-01") },
 	}
 	for _, id in ipairs(rooms) do
-		reads[#reads + 1] = wrk.format("GET", "/rooms/" .. id)
-		reads[#reads + 1] = wrk.format("GET", "/rooms/" .. id .. "/photos")
+		reads[#reads + 1] = { "GET /rooms/:id", wrk.format("GET", "/rooms/" .. id) }
+		reads[#reads + 1] = { "GET /rooms/:id/photos",
+			wrk.format("GET", "/rooms/" .. id .. "/photos") }
 	end
 	login = wrk.format("POST", "/auth/login", json, '{"username":"demo","password":"demo"}')
 	bookings = wrk.format("GET", "/bookings", auth)
 end
 
--- Exactly so many bookings, by one thread; after that its connections ask for what costs nothing,
--- until the last of the bookings is answered.
+local function log_in()
+	return counted("POST /auth/login", login)
+end
+
+-- Exactly so many bookings, by one thread.
 local total = tonumber(os.getenv("LOAD_BOOKINGS"))
-local sent, answered, checked = 0, 0, false
-local filler = wrk.format("GET", "/healthz")
-
+local made = 0
 local function booking()
-	-- wrk's first call is to see whether this is HTTP: it is not sent
-	if sent == total or not checked then
-		checked = true
-		return filler
-	end
-	local room, n = rooms[sent % #rooms + 1], math.floor(sent / #rooms)
-	sent = sent + 1
-	return wrk.format("POST", "/bookings", auth,
-		'{"room_id":"' .. room .. '","booked_on":"' .. day(n, TO_2025) .. '"}')
+	local room, n = rooms[made % #rooms + 1], math.floor(made / #rooms)
+	made = made + 1
+	return post_booking(room, day(n, TO_2025))
 end
 
-local function booked_one(status)
-	if status == 200 then
-		return
-	end
-	answered = answered + 1
-	created = created + (status == 201 and 1 or 0)
-	unexpected = unexpected + (status == 201 and 0 or 1)
-	if answered == total then
-		print("booked")
-		io.flush()
-		wrk.thread:stop()
-	end
-end
-
-local count = 0
+local turn_of_reads = 0
 local function read()
-	count = count + 1
-	return reads[count % #reads + 1]
+	turn_of_reads = turn_of_reads + 1
+	local one = reads[turn_of_reads % #reads + 1]
+	return counted(one[1], one[2])
 end
 
 -- Of 100: 72 reads, 10 lists of bookings, 18 writes. A login takes as much CPU as 250 of the others:
@@ -131,32 +144,47 @@ local turn = 0
 local function mixed()
 	turn = turn + 1
 	if turn % 10000 == 5000 then
-		return login
+		return log_in()
 	end
 	local part = (turn * 37) % 100 -- each of 0 to 99 once in 100 turns, well stirred
 	if part < 72 then
 		return read()
 	elseif part < 82 then
-		return bookings
+		return counted("GET /bookings", bookings)
 	end
 	return write()
 end
 
-function init(args)
-	unexpected, created = 0, 0
-	threads_total = tonumber(os.getenv("LOAD_THREADS")) or 1
-	prepare()
-	local kinds = { reads = read, writes = write, mix = mixed, login = function() return login end }
+-- wrk asks a connection for its next request when it has the last answer. An empty one is sent as
+-- nothing, and answered by nothing.
+parked = 0
+local connections = tonumber(os.getenv("LOAD_CONNECTIONS"))
+local function park()
+	parked = parked + 1
+	if parked == connections then
+		print("drained")
+		io.flush()
+		wrk.thread:stop()
+	end
+	return ""
+end
+
+local seconds, ends = tonumber(os.getenv("LOAD_SECONDS")), nil
+local function over()
 	if mode == "bookings" then
-		request, response = booking, booked_one
-		return
+		return made == total
 	end
-	request = kinds[mode]
-	if mode == "reads" or mode == "login" then
-		return -- wrk is much faster without response(), and counts errors itself
-	end
+	ends = ends or now() + seconds
+	return now() >= ends
+end
+
+local kinds = { reads = read, writes = write, mix = mixed, login = log_in, bookings = booking }
+
+-- wrk is much faster without a response(), and counts errors itself
+local function watch_answers()
 	response = function(status, headers, body)
 		if status == 201 then
+			created = created + 1
 			remember(body)
 		elseif status ~= 200 and status ~= 204 then
 			unexpected = unexpected + 1
@@ -164,29 +192,53 @@ function init(args)
 	end
 end
 
+function init(args)
+	local next_one = kinds[mode]
+	unexpected, created = 0, 0
+	threads_total = tonumber(os.getenv("LOAD_THREADS")) or 1
+	prepare()
+	-- wrk's first call, in its first thread, is to see whether this is HTTP: it is not sent
+	local tried = thread_id ~= 0
+	request = function()
+		if not tried then
+			tried = true
+			return bookings
+		end
+		return over() and park() or next_one()
+	end
+	if mode ~= "reads" and mode ~= "login" then
+		watch_answers()
+	end
+end
+
 function done(summary, latency, requests)
-	local bad, new = 0, 0
+	local bad, new, waiting = 0, 0, 0
 	for _, thread in ipairs(threads) do
 		bad = bad + (thread:get("unexpected") or 0)
 		new = new + (thread:get("created") or 0)
+		waiting = waiting + math.max(0, connections - (thread:get("parked") or 0))
+		for route, n in pairs(thread:get("sent")) do
+			print(string.format("count %d %s", n, route))
+		end
 	end
 	if mode == "reads" or mode == "login" then
 		bad = summary.errors.status
 	end
 	local e = summary.errors
 	local broken = e.connect + e.read + e.write + e.timeout
+	local took = summary.duration / 1e6
 	if mode == "bookings" then
-		local seconds = summary.duration / 1e6
 		print(string.format("@bookings: %d of %d made in %.1f s, %.0f bookings/s", new, total,
-			seconds, new / seconds))
+			took, new / took))
 		bad = total - new
 	else
-		print(string.format("@%s: %d requests in %.1f s, %.0f requests/s", mode, summary.requests,
-		summary.duration / 1e6, summary.requests / (summary.duration / 1e6)))
+		print(string.format("@%s: %d requests in %.1f s, %.0f requests/s", mode,
+			summary.requests, took, summary.requests / took))
 	end
 	print(string.format("@latency ms: p50 %.2f, p90 %.2f, p99 %.2f, p99.9 %.2f, max %.2f",
 		latency:percentile(50) / 1e3, latency:percentile(90) / 1e3,
 		latency:percentile(99) / 1e3, latency:percentile(99.9) / 1e3, latency.max / 1e3))
-	print(string.format("@unexpected statuses: %d, broken connections: %d", bad, broken))
-	print(string.format("result %d", bad + broken))
+	print(string.format("@unexpected statuses: %d, broken connections: %d, unanswered: %d", bad,
+		broken, waiting))
+	print(string.format("result %d", bad + broken + waiting))
 end
