@@ -12,15 +12,35 @@
  *
  * Whose work a thread does. A request is worked on in pieces, each by one thread: it begins with
  * request__start (the first, in the loop) or request__run (all others, in whatever thread), and
- * ends with request__pause on the same thread. Between pieces a thread works for no request. So
- * starts + runs = pauses, and request__done comes after the last pause. The default set of a tool
- * that follows requests is request__*, db__stmt__*, db__txn__* and job__*: a simple read (GET
- * /rooms) passes five of these, start, db__stmt__start, db__stmt__done, pause, done.
+ * ends with request__pause on the same thread. Between pieces a thread works for no request, and no
+ * two threads are ever at work on the same one. So starts + runs = pauses, and each probe with a
+ * req_id fires inside of a piece of that request, but for the three that lie between pieces:
+ * job__dequeue, job__reply and request__done, the last.
  *
- * A request that goes through a queue: job__enqueue in the loop's piece; job__dequeue when the
- * other thread takes it, with others maybe; request__run and request__pause around its own work
- * there; job__reply when its result goes back to the loop, whose next piece sends the answer. The
- * writer's items between db__txn__begin and db__txn__commit on its thread share that commit.
+ * Where a request is, at every moment exactly one of:
+ *
+ *   working          in a piece, on that piece's thread
+ *   queued           after a piece that fired job__enqueue; until job__dequeue
+ *   taken            by the thread that fires job__dequeue, others with it perhaps; until its
+ *                    request__run on that thread (or, if the batch fails before its turn, until
+ *                    db__txn__commit)
+ *   commit           after its piece in the writer, which goes on with the batch's others and
+ *                    commits them all at once; until db__txn__commit on that thread
+ *   reply's turn     the writer's after the commit, the hasher's after its piece; until job__reply
+ *   behind the loop  which has the reply and other things to do; until request__run on its thread
+ *   sending          after a piece that fired no job__enqueue: it has answered (response__start),
+ *                    as far as the socket took it at once; until request__done
+ *
+ * The batch of a transaction is what its thread has dequeued since the last one; n_items says how
+ * many that are. To a client that has left nothing is sent: its last piece fires no response__start.
+ *
+ * Not in any piece: libh2o's reading and parsing of a request, before request__start; and its writing
+ * of what the socket did not take at once, while the request is sending.
+ *
+ * The default set of a tool that follows requests is request__*, db__stmt__*, db__txn__* and job__*:
+ * these tell all of the above. A simple read (GET /rooms) passes five of them: request__start,
+ * db__stmt__start, db__stmt__done, request__pause, request__done. All others tell what is done
+ * within a piece.
  *
  * How a statement's time is counted: from its first step to its reset, the making of JSON from its
  * rows included.
@@ -131,8 +151,9 @@ DECLARE_PROBE(db__busy, uint64_t req_id, int stmt_id, int tries);
 DECLARE_PROBE(db__checkpoint, int frames, uint64_t dur_ns, int rc);
 
 /*
- * A request in a queue (1 the writer's, 2 the hasher's): put in, as the depth-th; taken out, after
- * wait_ns; its result sent back to its loop, work_ns after it was taken out.
+ * A request in a queue (1 the writer's, 2 the hasher's): goes there when this piece is over, as the
+ * depth-th; taken out, after wait_ns in it; its result sent back to its loop, work_ns after it was
+ * taken out.
  */
 DECLARE_PROBE(job__enqueue, uint64_t req_id, int queue, unsigned int depth);
 DECLARE_PROBE(job__dequeue, uint64_t req_id, int queue, uint64_t wait_ns);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Reads the contract of the probes from server/probes.h, and listens to all of them by bpftrace."""
 
+import json
 import os
 import re
 import struct
@@ -49,25 +50,94 @@ class Event:
 DECLARED = declared()
 
 
-class Tracer:
-    """bpftrace on every probe of a server, until stop() returns what it saw in order."""
+class Bpftrace:
+    """bpftrace with a script on a server, from when all probes of `names` are attached to stop()."""
 
-    def __init__(self, server):
-        self.server = server
-        self.token = server.login()
+    def __init__(self, server, script, names, *options):
+        self.server, self.names = server, names
         self.directory = tempfile.TemporaryDirectory(prefix="coworkingd-trace-")
-        self.out = os.path.join(self.directory.name, "out")
-        script = os.path.join(self.directory.name, "all.bt")
-        with open(script, "w", encoding="utf-8") as file:
-            file.write("\n".join(self.clause(name) for name in DECLARED))
+        self.out, self.err = (os.path.join(self.directory.name, n) for n in ("out", "err"))
+        path = os.path.join(self.directory.name, "script.bt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(script)
         # not by -o, which keeps everything to itself until the end
-        with open(self.out, "wb") as out, \
-                open(os.path.join(self.directory.name, "err"), "wb") as err:
+        with open(self.out, "wb") as out, open(self.err, "wb") as err:
             self.process = subprocess.Popen(
-                ["bpftrace", "-B", "line", "-p", str(server.process.pid), script],
+                ["bpftrace", *options, "-p", str(server.process.pid), path],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env={**os.environ, "BPFTRACE_STRLEN": "200", "BPFTRACE_PERF_RB_PAGES": "4096"})
         self.wait_until_attached()
+
+    def wait_until_attached(self):
+        deadline = time.monotonic() + 60
+        while not all(self.semaphores()):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                self.process.wait()
+                with open(self.err, encoding="utf-8") as file:
+                    raise AssertionError("bpftrace does not attach: " + file.read())
+            time.sleep(0.1)
+        # it attaches in the script's order, and has said nothing of other probes
+        time.sleep(0.3)
+
+    def semaphores(self):
+        """How many are attached to each probe, as the process has it in its memory."""
+        with open("/proc/%d/maps" % self.server.process.pid, encoding="utf-8") as file:
+            base = next(int(line.split("-")[0], 16) for line in file if binary() in line)
+        with open("/proc/%d/mem" % self.server.process.pid, "rb", buffering=0) as memory:
+            return [struct.unpack("H", os.pread(memory.fileno(), 2, base + int(address, 16)))[0]
+                    for name, _, _, address, _ in notes() if name in self.names]
+
+    def stop(self):
+        """What it printed."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:  # taking its probes away; what it saw is written
+            self.process.kill()
+            self.process.wait(60)
+        with open(self.out, encoding="utf-8") as file:
+            text = file.read()
+        with open(self.err, encoding="utf-8") as file:
+            assert "ost " not in file.read(), "events were lost"
+        self.directory.cleanup()
+        return text
+
+
+def usdt(name):
+    return "usdt:%s:coworking:%s" % (binary(), name)
+
+
+class Counter(Bpftrace):
+    """Counts by bpftrace's own maps: a script whose clauses count into @name[keys]."""
+
+    def __init__(self, server, script, names):
+        super().__init__(server, script, names, "-f", "json")
+
+    def stop(self):
+        """The maps: name -> {keys, a tuple of texts -> count}."""
+        maps = {}
+        for line in super().stop().splitlines():
+            line = json.loads(line) if line.startswith("{") else {}
+            if line.get("type") != "map":
+                continue
+            for name, value in line["data"].items():
+                if not isinstance(value, dict):
+                    value = {"": value}
+                maps[name.lstrip("@")] = {tuple(k.split(",")): n for k, n in value.items()}
+        return maps
+
+
+class Tracer(Bpftrace):
+    """Every probe of a server, until stop() returns what it saw in order."""
+
+    def __init__(self, server):
+        self.token = server.login()
+        super().__init__(server, "\n".join(self.clause(name) for name in DECLARED), DECLARED,
+                         "-B", "line")
+        # before this some were attached already, and some were not
+        self.since = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
     def clause(self, name):
         formats, values = [], []
@@ -81,29 +151,8 @@ class Tracer:
             else:
                 formats.append("%llu")
                 values.append("(uint64)arg%d" % n)
-        return 'usdt:%s:coworking:%s { printf("@%s\\t%%llu\\t%%d\\t%s\\n", nsecs, tid, %s); }' % (
-            binary(), name, name, "\\t".join(formats), ", ".join(values))
-
-    def wait_until_attached(self):
-        deadline = time.monotonic() + 60
-        while not all(self.semaphores()):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.process.kill()
-                self.process.wait()
-                with open(os.path.join(self.directory.name, "err"), encoding="utf-8") as file:
-                    raise AssertionError("bpftrace does not attach: " + file.read())
-            time.sleep(0.1)
-        time.sleep(0.3)
-        # before this some were attached already, and some were not
-        self.since = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-
-    def semaphores(self):
-        """How many are attached to each probe, as the process has it in its memory."""
-        with open("/proc/%d/maps" % self.server.process.pid, encoding="utf-8") as file:
-            base = next(int(line.split("-")[0], 16) for line in file if binary() in line)
-        with open("/proc/%d/mem" % self.server.process.pid, "rb", buffering=0) as memory:
-            return [struct.unpack("H", os.pread(memory.fileno(), 2, base + int(address, 16)))[0]
-                    for _, _, _, address, _ in notes()]
+        return '%s { printf("@%s\\t%%llu\\t%%d\\t%s\\n", nsecs, tid, %s); }' % (
+            usdt(name), name, "\\t".join(formats), ", ".join(values))
 
     def wait_for_the_last(self):
         """Fires one more probe and waits until it has come out at the other end."""
@@ -121,16 +170,7 @@ class Tracer:
             self.wait_for_the_last()
         # other CPUs' buffers
         time.sleep(0.5)
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:  # taking its probes away; what it saw is written
-            self.process.kill()
-            self.process.wait(60)
-        with open(self.out, encoding="utf-8") as file:
-            text = file.read()
-        self.directory.cleanup()
+        text = super().stop()
         assert "ost" not in re.sub(r"^@.*$", "", text, flags=re.M), "events were lost: " + text
         events = []
         for line in text.splitlines():
