@@ -4,6 +4,7 @@
 import http.client
 import os
 import resource
+import socket
 import sqlite3
 import ssl
 import struct
@@ -203,39 +204,85 @@ class WriterQueue(unittest.TestCase):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-class SlowReader(unittest.TestCase):
-    def test_is_cut_off(self):
-        """The library has no timeout for answers: one who never reads them held on for ever."""
-        server = Server("--threads", "1")
-        with server.connect() as sock:
-            sock.setblocking(False)
-            request, stuck = b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n" * 1000, 0
-            while stuck < 10:
-                try:
-                    sock.send(request)
-                    stuck = 0
-                except BlockingIOError:
-                    stuck += 1
-                    time.sleep(0.05)
-            begin = time.monotonic()
-            while self.connections(server) > 0 and time.monotonic() - begin < 60:
-                time.sleep(0.5)
-            self.assertTrue(10 < time.monotonic() - begin < 60)
-        self.assertEqual(server.close(), 0)
+class SlowClients(unittest.TestCase):
+    """Clients may not hold a connection by being slow: not by doing nothing, not by doing little."""
 
-    def connections(self, server):
+    def setUp(self):
+        self.server = Server("--threads", "1")
+
+    def tearDown(self):
+        self.assertEqual(self.server.close(), 0)
+
+    def wait_until_cut(self, least, most, meanwhile=lambda: None):
+        begin = time.monotonic()
+        while self.connections() > 0 and time.monotonic() - begin < most:
+            meanwhile()
+            time.sleep(0.2)
+        self.assertTrue(least < time.monotonic() - begin < most)
+
+    def connections(self):
         count = 0
-        for fd in os.listdir("/proc/%d/fd" % server.process.pid):
+        for fd in os.listdir("/proc/%d/fd" % self.server.process.pid):
             try:
-                link = os.readlink("/proc/%d/fd/%s" % (server.process.pid, fd))
+                link = os.readlink("/proc/%d/fd/%s" % (self.server.process.pid, fd))
             except OSError:
                 continue
             count += link.startswith("socket:")
-        return count - 1 - self.listeners(server)
+        return count - 2  # main's listening socket, and the loop's copy
 
-    def listeners(self, server):
-        """Copies of the listening socket: one a loop beside main's."""
-        return 1
+    def send_until_stuck(self, sock, request):
+        sock.setblocking(False)
+        stuck = 0
+        while stuck < 10:
+            try:
+                sock.send(request)
+                stuck = 0
+            except BlockingIOError:
+                stuck += 1
+                time.sleep(0.05)
+
+    def test_one_who_reads_nothing(self):
+        """The library has no limit for answers: one who never reads them held on for ever."""
+        with self.server.connect() as sock:
+            self.send_until_stuck(sock, b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+            self.wait_until_cut(10, 60)
+
+    def test_one_who_reads_a_little(self):
+        """To the kernel he makes progress, and an answer of 150 KB would take half an hour."""
+        token = self.server.login()
+        connection = self.server.connection()
+        for n in range(1000):
+            self.server.book(token, day(n), connection=connection)
+        connection.close()
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect(("127.0.0.1", self.server.port))
+            self.send_until_stuck(sock, b"GET /bookings?limit=1000 HTTP/1.1\r\nHost: x\r\n"
+                                  b"Authorization: Bearer %s\r\n\r\n" % token.encode() * 100)
+
+            def read():
+                try:
+                    sock.recv(16)
+                except BlockingIOError:
+                    pass
+                except ConnectionResetError:
+                    time.sleep(1)
+
+            self.wait_until_cut(10, 60, read)
+
+    def test_one_who_writes_a_little(self):
+        """A request must be there after ten seconds, and not only go on."""
+        with self.server.connect() as head, self.server.connect() as body:
+            body.sendall(b"POST /auth/login HTTP/1.1\r\nContent-Length: 10000\r\n\r\n")
+
+            def write():
+                for sock in (head, body):
+                    try:
+                        sock.send(b"G")
+                    except (BrokenPipeError, ConnectionResetError):
+                        pass
+
+            self.wait_until_cut(5, 20, write)
 
 
 class Tls(unittest.TestCase):
