@@ -89,8 +89,8 @@ static int named_descriptor(const char *path)
 	return -1;
 }
 
-/* Under sudo the file goes to the one who asked for it. Some filesystems have no owners: no error. */
-static void give_to_caller(int fd)
+/* Some filesystems have no owners: no error. */
+void output_give_to_caller(int fd)
 {
 	const char *uid_text = getenv("SUDO_UID"), *gid_text = getenv("SUDO_GID");
 	uint64_t uid, gid;
@@ -156,7 +156,7 @@ static int open_regular(struct output *o, const char *path)
 	err = open_temp(o);
 	if (err)
 		return err;
-	give_to_caller(o->fd);
+	output_give_to_caller(o->fd);
 	/* A file that was private stays so. */
 	if (o->before.st_nlink && S_ISREG(o->before.st_mode) &&
 	    fchmod(o->fd, o->before.st_mode & 0777))

@@ -32,4 +32,7 @@ int output_commit(struct output *o);
 /* Closes and frees; without a successful commit the file never existed. NULL is fine. */
 void output_free(struct output *o);
 
+/* Under sudo a file that was made goes to the one who asked for it. */
+void output_give_to_caller(int fd);
+
 #endif

@@ -6,10 +6,12 @@
  */
 #include "symbolizer.h"
 
+#include "process.h"
 #include "sym_debug.h"
 #include "util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -238,4 +240,26 @@ const char *perf_map_lookup(const struct perf_map *m, uint64_t addr)
 size_t perf_map_bad_lines(const struct perf_map *m)
 {
 	return m->bad_lines;
+}
+
+struct perf_map *perf_map_of(pid_t pid)
+{
+	struct perf_map *m = NULL;
+	struct process process;
+	char path[64];
+	int err, root;
+
+	err = process_init(&process, pid);
+	if (err) {
+		errno = -err;
+		return NULL;
+	}
+	snprintf(path, sizeof(path), "/proc/%d/root", pid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root >= 0) {
+		m = perf_map_read(root, process.ns_pid);
+		close(root);
+	}
+	process_release(&process);
+	return m;
 }

@@ -93,23 +93,13 @@ static int kernel_location(struct stack_profile *f, uint64_t address, uint32_t *
 static struct perf_map *jit_of(struct stack_profile *f, uint32_t tgid)
 {
 	struct jit jit = { .tgid = tgid };
-	struct process proc;
-	char path[64];
-	int root;
 
 	for (size_t i = 0; i < f->nr_jits; i++)
 		if (f->jits[i].tgid == tgid)
 			return f->jits[i].map;
 	if (array_grow((void **)&f->jits, f->nr_jits, &f->cap_jits, sizeof(*f->jits)))
 		return NULL;
-	snprintf(path, sizeof(path), "/proc/%u/root", tgid);
-	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (!process_init(&proc, tgid)) {
-		jit.map = perf_map_read(root, proc.ns_pid);
-		process_release(&proc);
-	}
-	if (root >= 0)
-		close(root);
+	jit.map = perf_map_of((pid_t)tgid);
 	f->jits[f->nr_jits++] = jit;
 	return jit.map;
 }

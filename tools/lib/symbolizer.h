@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct elf_file;
 struct symbolizer; /* all objects of a capture */
@@ -71,6 +72,8 @@ struct perf_map;
  * Returns NULL with errno ENOENT when there is none; bad lines are skipped and counted.
  */
 struct perf_map *perf_map_read(int root_fd, int pid);
+/* The map of a process that runs, or has just exited; NULL and errno. */
+struct perf_map *perf_map_of(pid_t pid);
 void perf_map_free(struct perf_map *m);
 /* Returns the name covering addr or NULL. Later entries win over earlier ones they overlap. */
 const char *perf_map_lookup(const struct perf_map *m, uint64_t addr);

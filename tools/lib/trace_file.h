@@ -53,7 +53,8 @@
  *   INFO		text key, text value: facts about the recording ("host", "kernel", "command", "pid",
  *			"hz", ...), for people
  *
- * A reader takes all dictionaries before the first event; so it does not matter when an entry comes.
+ * A reader takes all dictionaries before the first event; so it does not matter when an entry comes,
+ * but SYMBOL comes after its frame.
  * A recorder writes strings and stacks before the events that name them, and symbols when it knows
  * them: at the latest before it finishes.
  *
@@ -77,9 +78,9 @@
  *         value				signed for INT, else varint; of TEXT its number
  *
  * Fields are varints but these: INT is signed; TID signed, less the event's tid; REQUEST signed, less
- * the last request that an event before it in the section named (0 at its begin); TIME the event's
- * time less the field, plus 1, or 0 for none; LATER the field less the event's time. Differences are
- * modulo 2^64 (of tids, 2^32).
+ * the field of that type before it in the section (0 at its begin); TIME the event's time less the
+ * field, plus 1, or 0 for none; LATER the field less the event's time. Differences are modulo 2^64
+ * (of tids, 2^32).
  *
  * Stretches of chunks may overlap a little, since CPUs are heard one after the other: `first` and
  * `last` of the chunk's header tell. A section's events are sorted, and a reader merges sections.
