@@ -30,6 +30,7 @@ struct usdt_probe {
 	uint64_t semaphore_offset;   /* in bytes of the file, for attach; 0: none */
 	struct probe_site site;	     /* valid when site_err is 0 */
 	int site_err;		     /* why it must not be attached to: probe_site_error() */
+	uint16_t machine;	     /* EM_X86_64, ... */
 	struct usdt_spec spec;
 };
 
@@ -63,17 +64,18 @@ bool usdt_matches(const struct usdt_probe *p, const char *pattern);
 size_t usdt_suggest(const struct usdt_list *l, const char *mistyped, size_t max, struct strbuf *b);
 
 /*
- * Parse the operands of a note, `-4@%edi 8@-16(%rbp,%rax,8) ...`, of a site at vaddr. elf: for
- * symbols in operands; machine: EM_X86_64 or EM_AARCH64. What cannot be read is USDT_NONE.
- * Returns the number of arguments that could not be read, or -E2BIG for too many arguments.
+ * Parse the operands of a note, `-4@%edi 8@-16(%rbp,%rax,8) ...`, of a site at vaddr: those of
+ * x86-64 and the plain ones of arm64 (registers, constants, [register, offset]). elf: its machine,
+ * and the symbols in operands. What cannot be read is USDT_NONE: vector registers, %fs: and %gs:,
+ * GOT slots, symbols that the file does not name or names twice. Returns the number of arguments
+ * that could not be read, or -E2BIG for too many, -ENOMEM.
  */
-int usdt_parse(struct elf_file *elf, uint16_t machine, uint64_t vaddr, const char *operands,
-	       struct usdt_spec *ret);
+int usdt_parse(struct elf_file *elf, uint64_t vaddr, const char *operands, struct usdt_spec *ret);
 
 /*
- * Append an argument in words: type "int32", "uint8", "double"; place "%edi", "constant 5",
- * "memory at %rbp - 16 + %rax * 8", "memory at 0x4010 of the file", "unreadable". NOTE: the
- * operand's size and sign are all that a note tells of the type: a pointer is "uint64" or "int64".
+ * Append an argument in words: its type ("int32", "uint8", "double") and its place ("rdi",
+ * "constant 5", "memory at rbp - 16 + rax * 8", "memory at 0x4010 of the file", "cannot be read").
+ * An operand's size and sign are all that a note tells of the type: a pointer is uint64 or int64.
  */
 void usdt_put_type(struct strbuf *b, const struct usdt_arg *arg);
 void usdt_put_place(struct strbuf *b, const struct usdt_probe *p, size_t arg);
