@@ -60,7 +60,7 @@ static int parse(unsigned int groups, const char *line)
 	const struct cli_option rows[] = {
 		{ 'N', "number", CLI_NUMBER, .number = &o.number, .min = 2, .max = 99 },
 		{ 0, "size", CLI_SIZE, .number = &o.size, .min = 1, .max = 1 << 20 },
-		{ 'i', NULL, CLI_TIME, .number = &o.time, .min = 1000000 },
+		{ 't', NULL, CLI_TIME, .number = &o.time, .min = 1000000 },
 		{ 0, "duty", CLI_PERCENT, .percent = &o.percent, .min = 1, .max = 50 },
 		{ 0, "string", CLI_STRING, .string = &o.string },
 		{ 's', NULL, CLI_STRINGS, .strings = &o.strings },
@@ -102,7 +102,7 @@ static int parse(unsigned int groups, const char *line)
 static void test_values(void **state)
 {
 	(void)state;
-	assert_int_equal(parse(0, "-N 12 --size 64K -i 5ms --duty 2.5% --string a -s b -s c "
+	assert_int_equal(parse(0, "-N 12 --size 64K -t 5ms --duty 2.5% --string a -s b -s c "
 				  "--colour green -x --no-idle d e"),
 			 0);
 	assert_string_equal(said, "");
@@ -143,7 +143,7 @@ static void test_refused(void **state)
 		{ "-N 5x", "-N wants a number from 2 to 99, not '5x'" },
 		{ "--size 1025K", "--size wants a size in bytes (4096, 64K, 1M), not '1025K'" },
 		{ "--size 0", "not '0'" },
-		{ "-i 1us", "-i wants a time (10, 10s, 500ms, 2m), not '1us'" },
+		{ "-t 1us", "-t wants a time (10, 10s, 500ms, 2m), not '1us'" },
 		{ "--duty 51", "--duty wants a percentage from 1 to 50, not '51'" },
 		{ "--duty 0.5%", "not '0.5%'" },
 		{ "--duty 5%%", "not '5%%'" },
@@ -185,6 +185,9 @@ static void test_groups(void **state)
 	assert_int_equal(o.common.duration_ns, 250000000);
 	assert_string_equal(o.seen, "");
 	assert_int_equal(parse(CLI_DURATION, "5 6"), CLI_USAGE);
+	assert_int_equal(parse(CLI_INTERVAL | CLI_DURATION, "-i 1 5s"), 0);
+	assert_int_equal(o.common.interval_ns, 1000000000);
+	assert_int_equal(parse(CLI_INTERVAL, "-i 9ms"), CLI_USAGE);
 }
 
 static void test_targets(void **state)

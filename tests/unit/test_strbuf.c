@@ -171,6 +171,48 @@ static void test_clipped(void **state)
 	assert_clipped("\xff", 10, "\xef\xbf\xbd", 1);
 }
 
+static void assert_middle(const char *s, size_t columns, const char *want)
+{
+	struct strbuf b = { 0 };
+
+	assert_int_equal(strbuf_puts_middle(&b, s, columns), utf8_columns(want));
+	assert_string_equal(strbuf_str(&b), want);
+	strbuf_release(&b);
+}
+
+static void test_middle(void **state)
+{
+	(void)state;
+	assert_middle("", 0, "");
+	assert_middle("abcdef", 6, "abcdef");
+	assert_middle("abcdefg", 6, "abc…fg");
+	assert_middle("abcdefg", 5, "ab…fg");
+	assert_middle("abcdefg", 3, "a…g");
+	assert_middle("abcdefg", 2, "a…"); /* no room for both ends */
+	assert_middle("abcdefg", 0, "");
+	/* Wide characters whole or not at all. */
+	assert_middle("函数名函数名", 7, "函…名");
+	assert_middle("函数名函数名", 8, "函数…名");
+	assert_middle("a\033b\nc", 10,
+		      "a\xef\xbf\xbd"
+		      "b\xef\xbf\xbd"
+		      "c");
+	assert_int_equal(utf8_columns("a函\xcc\x81\xff"), 4);
+}
+
+static void test_chop(void **state)
+{
+	struct strbuf b = { 0 };
+
+	(void)state;
+	assert_false(strbuf_chop(&b, 'x'));
+	strbuf_puts(&b, "ax");
+	assert_false(strbuf_chop(&b, 'a'));
+	assert_true(strbuf_chop(&b, 'x'));
+	assert_string_equal(strbuf_str(&b), "a");
+	strbuf_release(&b);
+}
+
 static int count_writes(struct sink *s, const void *data, size_t len)
 {
 	(void)s;
@@ -207,6 +249,7 @@ int main(void)
 		cmocka_unit_test(test_appends),		cmocka_unit_test(test_growth),
 		cmocka_unit_test(test_no_memory),	cmocka_unit_test(test_encode_as_iconv),
 		cmocka_unit_test(test_decode_as_iconv), cmocka_unit_test(test_clipped),
+		cmocka_unit_test(test_middle),		cmocka_unit_test(test_chop),
 		cmocka_unit_test(test_flush),
 	};
 

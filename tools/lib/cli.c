@@ -327,3 +327,17 @@ bool cli_color(int fd)
 
 	return isatty(fd) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
+
+bool cli_unicode(void)
+{
+	/* In this order (POSIX.1-2017, 8.2); the names alone, since the locale may not be installed. */
+	static const char *const variables[] = { "LC_ALL", "LC_CTYPE", "LANG" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(variables); i++) {
+		const char *locale = getenv(variables[i]);
+
+		if (locale && *locale)
+			return strcasestr(locale, "utf-8") || strcasestr(locale, "utf8");
+	}
+	return false;
+}

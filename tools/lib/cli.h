@@ -108,5 +108,7 @@ char *cli_join(char *const *words);
 unsigned int cli_width(int fd);
 /* Escape sequences on fd? Only on a terminal, and not with $NO_COLOR or TERM=dumb. */
 bool cli_color(int fd);
+/* Block elements? Only where the locale's encoding is UTF-8. */
+bool cli_unicode(void);
 
 #endif

@@ -108,28 +108,41 @@ static void show_progress(const struct session *s)
 		(now_ns() - s->started_ns) / 1e9, s->c->ops->count(s->c->capture), s->c->ops->unit);
 }
 
+/* What is due by the clock. Returns 0 or an exit status. */
+static int tick(struct session *s, uint64_t *next)
+{
+	uint64_t interval = s->c->on_interval ? s->c->interval_ns : PROGRESS_NS, now = now_ns();
+
+	if (now < *next)
+		return 0;
+	*next += ((now - *next) / interval + 1) * interval;
+	if (s->c->on_interval)
+		return s->c->on_interval(s->c->interval_arg);
+	if (isatty(STDERR_FILENO))
+		show_progress(s);
+	return 0;
+}
+
 static int collect(struct session *s)
 {
 	const struct capture_ops *ops = s->c->ops;
 	uint64_t end = s->c->duration_ns ? s->started_ns + s->c->duration_ns : UINT64_MAX, now;
-	uint64_t next_progress = s->started_ns + PROGRESS_NS;
-	bool terminal = isatty(STDERR_FILENO);
+	uint64_t next = s->started_ns + (s->c->on_interval ? s->c->interval_ns : PROGRESS_NS);
+	int status = 0;
 
-	while (!s->loop.signal && ops->alive(s->c->capture) && (now = now_ns()) < end) {
-		if (loop_once(&s->loop, MIN(end, now + POLL_NS)) || ops->poll(s->c->capture))
+	while (!status && !s->loop.signal && ops->alive(s->c->capture) && (now = now_ns()) < end) {
+		if (loop_once(&s->loop, MIN(MIN(end, next), now + POLL_NS)) ||
+		    ops->poll(s->c->capture))
 			return fail(s);
 		if (s->launched)
 			launch_reap(&s->launch, 0);
-		if (terminal && now_ns() >= next_progress) {
-			show_progress(s);
-			next_progress += PROGRESS_NS;
-		}
+		status = tick(s, &next);
 	}
 	s->c->ran_ns = now_ns() - s->started_ns;
 	s->c->target_exited = !ops->alive(s->c->capture);
-	if (terminal)
+	if (!s->c->on_interval && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
-	return ops->stop(s->c->capture) ? fail(s) : 0;
+	return ops->stop(s->c->capture) ? fail(s) : status;
 }
 
 int cli_capture_run(struct cli_capture *c)

@@ -22,6 +22,14 @@ struct cli_capture {
 	void *capture;
 	const struct cli_target *target;
 	uint64_t duration_ns; /* 0: no limit */
+	/*
+	 * Called while capturing, each interval_ns since the start (one that comes late is not made
+	 * up for), in place of the progress line. Returns 0, or an exit status that ends the
+	 * capture. NULL: none.
+	 */
+	int (*on_interval)(void *arg);
+	void *interval_arg;
+	uint64_t interval_ns;
 	/* Out. */
 	struct timespec started; /* wall clock */
 	uint64_t ran_ns;

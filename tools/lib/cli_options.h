@@ -110,6 +110,7 @@ enum {
 	CLI_TOP = 1 << 7,	 /* --top */
 	CLI_STATS = 1 << 8,	 /* --stats */
 	CLI_VERBOSE = 1 << 9,	 /* -v, for libbpf too */
+	CLI_INTERVAL = 1 << 10,	 /* -i; not part of CLI_CAPTURE */
 	/* What a live capture takes. -V and -h are always there. */
 	CLI_CAPTURE = CLI_TARGET | CLI_COMMAND | CLI_DURATION | CLI_STACKS | CLI_OUTPUT |
 		      CLI_FOLDED | CLI_TOP | CLI_STATS | CLI_VERBOSE,
@@ -130,6 +131,7 @@ enum {
 struct cli_common {
 	struct cli_target target;
 	uint64_t duration_ns; /* 0: none was given */
+	uint64_t interval_ns; /* likewise */
 	bool user_only, kernel_only;
 	struct cli_outputs outputs;
 	const char *format;

@@ -60,6 +60,9 @@ int cli_result_capture(struct cli_result *r, struct cli_common *common,
 		.capture = capture,
 		.target = &common->target,
 		.duration_ns = common->duration_ns,
+		.on_interval = common->interval_ns ? r->run.on_interval : NULL,
+		.interval_arg = r->run.interval_arg,
+		.interval_ns = common->interval_ns,
 	};
 	status = describe_target(r);
 	if (!status)
@@ -113,6 +116,7 @@ int cli_result_write(struct cli_result *r, struct write_model m, struct write_op
 		return status;
 	w->width = cli_width(STDOUT_FILENO);
 	w->color = cli_color(STDOUT_FILENO);
+	w->unicode = cli_unicode();
 	return cli_stdout(&c->outputs, c->folded ? "folded" : "text", m, w) | status;
 }
 

@@ -44,7 +44,8 @@ struct cli_result {
 };
 
 /*
- * Capture for as long as the command line says. Then fields holds command, pid, host and duration.
+ * Capture for as long as the command line says; r->run's on_interval, set before, is called at the
+ * interval of -i. Then fields holds command, pid, host and duration.
  * Returns 0 or an exit status after the message; release also after a failure.
  */
 int cli_result_capture(struct cli_result *r, struct cli_common *common,
@@ -58,7 +59,7 @@ void cli_result_times(const struct cli_result *r, struct profile *p);
 
 /*
  * Write all outputs; and to standard output folded stacks (-f), or without -o the text. Sets w's
- * fields, top, width and color. Returns 0 or an exit status after the messages.
+ * fields, top, width, color and unicode. Returns 0 or an exit status after the messages.
  */
 int cli_result_write(struct cli_result *r, struct write_model m, struct write_options *w);
 

@@ -6,6 +6,7 @@
 
 #include "write_folded.h"
 #include "write_pprof.h"
+#include "write_report.h"
 #include "write_speedscope.h"
 #include "write_svg.h"
 #include "write_text.h"
@@ -16,6 +17,12 @@ const struct format profile_formats[] = {
 	{ "svg", ".svg", "flame graph", write_svg, NULL },
 	{ "speedscope", ".speedscope.json", "speedscope profile", write_speedscope, NULL },
 	{ "text", ".txt", "report", write_text, NULL },
+	{ 0 },
+};
+
+const struct format report_formats[] = {
+	{ "json", ".json", "tables as JSON", NULL, write_report_json },
+	{ "text", ".txt", "report", NULL, write_report_text },
 	{ 0 },
 };
 

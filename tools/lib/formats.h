@@ -30,6 +30,8 @@ struct format {
  * of its own, of the same writers.
  */
 extern const struct format profile_formats[];
+/* And those of reports. */
+extern const struct format report_formats[];
 
 /* Returns what the writer returns, or -EINVAL when the model has not what it is a format of. */
 int format_write(const struct format *f, struct write_model m, const struct write_options *o,

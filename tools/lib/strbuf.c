@@ -105,6 +105,14 @@ void strbuf_printf(struct strbuf *b, const char *format, ...)
 	b->len += len;
 }
 
+bool strbuf_chop(struct strbuf *b, char c)
+{
+	if (b->failed || !b->len || b->data[b->len - 1] != c)
+		return false;
+	b->data[--b->len] = '\0';
+	return true;
+}
+
 const char *strbuf_str(const struct strbuf *b)
 {
 	return b->data ? b->data : "";
@@ -270,4 +278,41 @@ size_t strbuf_puts_clipped(struct strbuf *b, const char *s, size_t columns)
 		return 0;
 	strbuf_put_utf8(b, UTF8_ELLIPSIS);
 	return before_last + 1;
+}
+
+size_t utf8_columns(const char *s)
+{
+	size_t columns = 0;
+	uint32_t c;
+
+	while ((c = utf8_next(&s)))
+		columns += utf8_width(utf8_unsafe(c) ? UTF8_REPLACEMENT : c);
+	return columns;
+}
+
+size_t strbuf_puts_middle(struct strbuf *b, const char *s, size_t columns)
+{
+	size_t left = utf8_columns(s), head = columns / 2, tail, used = 0;
+	bool skipping = false;
+	uint32_t c;
+
+	if (left <= columns || columns < 3)
+		return strbuf_puts_clipped(b, s, columns);
+	tail = columns - 1 - head;
+	while ((c = utf8_next(&s))) {
+		uint32_t shown = utf8_unsafe(c) ? UTF8_REPLACEMENT : c;
+		size_t width = utf8_width(shown);
+
+		if (!skipping && used + width > head) {
+			skipping = true;
+			strbuf_put_utf8(b, UTF8_ELLIPSIS);
+			used++;
+		}
+		if (!skipping || left <= tail) {
+			strbuf_put_utf8(b, shown);
+			used += width;
+		}
+		left -= width;
+	}
+	return used;
 }

@@ -31,6 +31,9 @@ void strbuf_putc(struct strbuf *b, char c);
 void strbuf_fill(struct strbuf *b, char c, size_t n);
 void strbuf_printf(struct strbuf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Take back the last byte if it is c. */
+bool strbuf_chop(struct strbuf *b, char c);
+
 /* The text, never NULL; valid until the next append. */
 const char *strbuf_str(const struct strbuf *b);
 /* 0, or -ENOMEM when some append failed: then the text is a part of what was to be there. */
@@ -66,5 +69,9 @@ bool utf8_unsafe(uint32_t c);
  * end to an ellipsis. Returns the columns used.
  */
 size_t strbuf_puts_clipped(struct strbuf *b, const char *s, size_t columns);
+/* The same, but an ellipsis takes the place of the middle: names differ at both their ends. */
+size_t strbuf_puts_middle(struct strbuf *b, const char *s, size_t columns);
+/* The columns that s takes once unsafe characters are replaced. */
+size_t utf8_columns(const char *s);
 
 #endif

@@ -38,6 +38,7 @@ struct write_options {
 	unsigned int top;   /* rows of a report's tables; 0: 20 */
 	unsigned int width; /* columns of a report; 0: 80 */
 	bool color;	    /* escape sequences in a report */
+	bool unicode;	    /* block elements in a report's bars; else ASCII */
 };
 
 /* The options of a caller that has none: every default. */

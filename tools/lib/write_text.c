@@ -10,24 +10,15 @@
 #include "flametree.h"
 #include "measure.h"
 #include "sink.h"
-#include "strbuf.h"
+#include "text_page.h"
 #include "util.h"
 
-#define DEFAULT_TOP    20
-#define DEFAULT_WIDTH  80
-#define MIN_WIDTH      60
-#define MAX_WIDTH      1000
 #define NAME_COLUMNS   10 /* names and modules are not cut below these */
 #define MODULE_COLUMNS 8
 #define TOP_STACKS     5
 /* Of a deep stack the leaves are shown and the frames nearest the root. */
 #define LEAF_FRAMES 16
 #define ROOT_FRAMES 4
-
-#define BOLD	    "\033[1m"
-#define DIM	    "\033[2m"
-#define RED	    "\033[31m"
-#define PLAIN	    "\033[0m"
 
 struct text_row {
 	uint32_t symbol;
@@ -38,64 +29,18 @@ struct text_row {
 
 struct text {
 	const struct profile *p;
-	const struct write_options *o;
 	size_t type;
 	const char *unit;
 	int64_t total;
-	size_t width;
 	struct flame_tree tree;
 	struct text_row *rows;
 	size_t nr_rows;
-	struct strbuf out;
+	struct text_page page;
 };
-
-static void put_style(struct text *t, const char *style)
-{
-	if (t->o->color)
-		strbuf_puts(&t->out, style);
-}
-
-static void start_heading(struct text *t)
-{
-	strbuf_putc(&t->out, '\n');
-	put_style(t, BOLD);
-}
-
-static void end_heading(struct text *t)
-{
-	put_style(t, PLAIN);
-	strbuf_putc(&t->out, '\n');
-}
-
-static void put_heading(struct text *t, const char *text)
-{
-	start_heading(t);
-	strbuf_puts(&t->out, text);
-	end_heading(t);
-}
 
 static const char *type_name(const struct text *t)
 {
 	return t->type < t->p->nr_types ? profile_str(t->p, t->p->types[t->type].name) : "samples";
-}
-
-static void put_fields(struct text *t)
-{
-	size_t widest = 0;
-
-	for (size_t i = 0; i < t->o->nr_fields; i++)
-		widest = MAX(widest, strlen(t->o->fields[i].key));
-	widest = MIN(widest, t->width / 2);
-	for (size_t i = 0; i < t->o->nr_fields; i++) {
-		size_t used;
-
-		put_style(t, DIM);
-		used = strbuf_puts_clipped(&t->out, t->o->fields[i].key, widest);
-		put_style(t, PLAIN);
-		strbuf_fill(&t->out, ' ', widest - used + 2);
-		strbuf_puts_clipped(&t->out, t->o->fields[i].value, t->width - widest - 2);
-		strbuf_putc(&t->out, '\n');
-	}
 }
 
 /* Flat and cumulative values of every function that is on a stack. */
@@ -191,15 +136,15 @@ static void put_name(struct text *t, const struct text_row *row, size_t columns)
 	if (columns < NAME_COLUMNS + strlen(mark))
 		mark = "";
 	columns -= strlen(mark);
-	columns -= strbuf_puts_clipped(&t->out, s->name, columns - module);
-	strbuf_puts(&t->out, mark);
+	columns -= strbuf_puts_clipped(&t->page.out, s->name, columns - module);
+	strbuf_puts(&t->page.out, mark);
 	if (!module)
 		return;
-	put_style(t, DIM);
-	strbuf_puts(&t->out, " [");
-	strbuf_puts_clipped(&t->out, s->module, columns - 3);
-	strbuf_puts(&t->out, "]");
-	put_style(t, PLAIN);
+	text_style(&t->page, TEXT_DIM);
+	strbuf_puts(&t->page.out, " [");
+	strbuf_puts_clipped(&t->page.out, s->module, columns - 3);
+	strbuf_puts(&t->page.out, "]");
+	text_style(&t->page, TEXT_PLAIN);
 }
 
 static void put_share(struct text *t, int64_t part)
@@ -207,9 +152,10 @@ static void put_share(struct text *t, int64_t part)
 	char percent[MEASURE_LEN];
 
 	if (t->total && (double)part >= 0.1 * (double)t->total)
-		put_style(t, RED BOLD);
-	strbuf_printf(&t->out, " %6s", measure_percent((double)part, (double)t->total, percent));
-	put_style(t, PLAIN);
+		text_style(&t->page, TEXT_RED TEXT_BOLD);
+	strbuf_printf(&t->page.out, " %6s",
+		      measure_percent((double)part, (double)t->total, percent));
+	text_style(&t->page, TEXT_PLAIN);
 }
 
 static void put_rows(struct text *t, size_t n)
@@ -231,45 +177,41 @@ static void put_rows(struct text *t, size_t n)
 		widest = MAX(widest, (int)strlen(measure_value(m, t->rows[i].cum, cell)));
 	/* 3 percentages of 7 columns, 2 values, the spaces between and after them. */
 	fixed = 3 * 7 + 2 * (size_t)widest + 1 + 2;
-	columns = MAX(t->width, fixed + NAME_COLUMNS) - fixed;
-	put_style(t, DIM);
-	strbuf_printf(&t->out, "%*s %6s %6s %*s %6s\n", widest, "flat", "flat%", "sum%", widest,
-		      "cum", "cum%");
-	put_style(t, PLAIN);
+	columns = MAX(t->page.width, fixed + NAME_COLUMNS) - fixed;
+	text_style(&t->page, TEXT_DIM);
+	strbuf_printf(&t->page.out, "%*s %6s %6s %*s %6s\n", widest, "flat", "flat%", "sum%",
+		      widest, "cum", "cum%");
+	text_style(&t->page, TEXT_PLAIN);
 	for (size_t i = 0; i < n; i++) {
 		const struct text_row *row = &t->rows[i];
 
 		sum = profile_sum(sum, row->flat);
-		strbuf_printf(&t->out, "%*s", widest, measure_value(m, row->flat, cell));
+		strbuf_printf(&t->page.out, "%*s", widest, measure_value(m, row->flat, cell));
 		put_share(t, row->flat);
-		strbuf_printf(&t->out, " %6s",
+		strbuf_printf(&t->page.out, " %6s",
 			      measure_percent((double)sum, (double)t->total, cell));
-		strbuf_printf(&t->out, " %*s", widest, measure_value(m, row->cum, cell));
+		strbuf_printf(&t->page.out, " %*s", widest, measure_value(m, row->cum, cell));
 		put_share(t, row->cum);
-		strbuf_puts(&t->out, "  ");
+		strbuf_puts(&t->page.out, "  ");
 		put_name(t, row, columns);
-		strbuf_putc(&t->out, '\n');
+		strbuf_putc(&t->page.out, '\n');
 	}
 }
 
 static void put_tables(struct text *t)
 {
-	size_t n = MIN(t->nr_rows, (size_t)(t->o->top ? t->o->top : DEFAULT_TOP));
+	size_t n = MIN(t->nr_rows, (size_t)(t->page.o->top ? t->page.o->top : TEXT_DEFAULT_TOP));
 	char total[MEASURE_LEN];
 
 	measure_value(measure_for(t->total, t->unit), t->total, total);
 	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_flat, t);
-	start_heading(t);
-	strbuf_printf(&t->out, "Functions by their own %s: top %zu of %zu, %s in all", type_name(t),
-		      n, t->nr_rows, total);
-	end_heading(t);
+	text_heading(&t->page, "Functions by their own %s: top %zu of %zu, %s in all", type_name(t),
+		     n, t->nr_rows, total);
 	put_rows(t, n);
 
 	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_cum, t);
-	start_heading(t);
-	strbuf_printf(&t->out, "Functions by %s with all they called: top %zu of %zu", type_name(t),
-		      n, t->nr_rows);
-	end_heading(t);
+	text_heading(&t->page, "Functions by %s with all they called: top %zu of %zu", type_name(t),
+		     n, t->nr_rows);
 	put_rows(t, n);
 }
 
@@ -279,7 +221,7 @@ static void put_frame(struct text *t, const struct frame *frame)
 	const struct frame_symbol *s = &t->tree.frames.symbols[frame->symbol];
 	const char *file = profile_str(t->p, frame->file), *slash = strrchr(file, '/');
 	struct strbuf place = { 0 };
-	size_t columns = t->width - 8, used;
+	size_t columns = t->page.width - 8, used;
 
 	if (slash)
 		file = slash + 1;
@@ -289,14 +231,14 @@ static void put_frame(struct text *t, const struct frame *frame)
 		strbuf_printf(&place, "  %s:%" PRIu32, file, frame->line);
 	else if (*s->module)
 		strbuf_printf(&place, "  [%s]", s->module);
-	strbuf_puts(&t->out, "        ");
-	used = strbuf_puts_clipped(&t->out, s->name, columns - MIN(place.len, columns / 2));
-	put_style(t, DIM);
-	strbuf_puts_clipped(&t->out, strbuf_str(&place), columns - used);
-	put_style(t, PLAIN);
-	strbuf_putc(&t->out, '\n');
+	strbuf_puts(&t->page.out, "        ");
+	used = strbuf_puts_clipped(&t->page.out, s->name, columns - MIN(place.len, columns / 2));
+	text_style(&t->page, TEXT_DIM);
+	strbuf_puts_clipped(&t->page.out, strbuf_str(&place), columns - used);
+	text_style(&t->page, TEXT_PLAIN);
+	strbuf_putc(&t->page.out, '\n');
 	if (strbuf_error(&place))
-		t->out.failed = true;
+		t->page.out.failed = true;
 	strbuf_release(&place);
 }
 
@@ -306,7 +248,7 @@ static void put_frames(struct text *t, const struct frame_stack *stack, size_t n
 	for (size_t i = 0; i < n; i++) {
 		/* One frame left out would take the line that says so. */
 		if (i == LEAF_FRAMES && n > LEAF_FRAMES + ROOT_FRAMES + 1) {
-			strbuf_printf(&t->out, "        ... %zu more ...\n",
+			strbuf_printf(&t->page.out, "        ... %zu more ...\n",
 				      n - LEAF_FRAMES - ROOT_FRAMES);
 			i = n - ROOT_FRAMES;
 		}
@@ -325,15 +267,15 @@ static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
 		goto cleanup;
 	measure_percent((double)leaf->self, (double)t->total, percent);
 	measure_value(measure_for(leaf->self, t->unit), leaf->self, value);
-	strbuf_printf(&t->out, "%4zu. ", rank);
-	put_style(t, BOLD);
-	strbuf_printf(&t->out, "%s  %s", percent, value);
-	put_style(t, PLAIN);
+	strbuf_printf(&t->page.out, "%4zu. ", rank);
+	text_style(&t->page, TEXT_BOLD);
+	strbuf_printf(&t->page.out, "%s  %s", percent, value);
+	text_style(&t->page, TEXT_PLAIN);
 	if (s->comm) {
-		strbuf_puts(&t->out, "  thread ");
-		strbuf_puts_clipped(&t->out, profile_str(t->p, s->comm), t->width / 2);
+		strbuf_puts(&t->page.out, "  thread ");
+		strbuf_puts_clipped(&t->page.out, profile_str(t->p, s->comm), t->page.width / 2);
 	}
-	strbuf_putc(&t->out, '\n');
+	strbuf_putc(&t->page.out, '\n');
 	put_frames(t, &stack, stack.n - (s->comm ? 1 : 0));
 cleanup:
 	frame_stack_release(&stack);
@@ -360,7 +302,7 @@ static int put_stacks(struct text *t)
 		memmove(&hottest[place + 1], &hottest[place], (n - place - 1) * sizeof(*hottest));
 		hottest[place] = node;
 	}
-	put_heading(t, "Hottest stacks, innermost function first");
+	text_heading(&t->page, "Hottest stacks, innermost function first");
 	for (size_t i = 0; i < n && !err; i++)
 		err = put_stack(t, i + 1, hottest[i]);
 	return err;
@@ -411,16 +353,16 @@ static int put_cuts(struct text *t)
 	qsort(cuts, n, sizeof(*cuts), by_count);
 	for (size_t i = 0; i < n; i++)
 		cut = profile_sum(cut, cuts[i].count);
-	put_heading(t, "Stacks that do not reach their thread's first function");
-	strbuf_printf(&t->out, "%" PRId64 " of %" PRId64 " samples, %s\n", cut, all,
+	text_heading(&t->page, "Stacks that do not reach their thread's first function");
+	strbuf_printf(&t->page.out, "%" PRId64 " of %" PRId64 " samples, %s\n", cut, all,
 		      measure_percent((double)cut, (double)all, percent));
 	for (size_t i = 0; i < n; i++) {
 		int len = snprintf(count, sizeof(count), "%8" PRId64, cuts[i].count);
 
-		strbuf_printf(&t->out, "%s  ", count);
-		strbuf_puts_clipped(&t->out, profile_str(t->p, cuts[i].reason),
-				    t->width - (size_t)len - 2);
-		strbuf_putc(&t->out, '\n');
+		strbuf_printf(&t->page.out, "%s  ", count);
+		strbuf_puts_clipped(&t->page.out, profile_str(t->p, cuts[i].reason),
+				    t->page.width - (size_t)len - 2);
+		strbuf_putc(&t->page.out, '\n');
 	}
 cleanup:
 	free(cuts);
@@ -431,9 +373,7 @@ int write_text(const struct profile *p, const struct write_options *o, struct si
 {
 	struct text t = {
 		.p = p,
-		.o = o,
 		.type = o->type == PROFILE_NONE ? p->default_type : o->type,
-		.width = o->width ? MIN(MAX(o->width, MIN_WIDTH), MAX_WIDTH) : DEFAULT_WIDTH,
 	};
 	int err;
 
@@ -444,20 +384,21 @@ int write_text(const struct profile *p, const struct write_options *o, struct si
 	if (err)
 		return err;
 	t.total = t.tree.nodes[FLAME_ROOT].total;
-	put_fields(&t);
+	text_page_init(&t.page, o);
+	text_fields(&t.page);
 	err = count_rows(&t);
 	if (!err && t.total) {
 		keep_functions(&t);
 		put_tables(&t);
 		err = put_stacks(&t);
 	} else if (!err) {
-		strbuf_puts(&t.out, "\nNo samples.\n");
+		strbuf_puts(&t.page.out, "\nNo samples.\n");
 	}
 	if (!err)
 		err = put_cuts(&t);
 	if (!err)
-		err = sink_flush(out, &t.out, 0);
-	strbuf_release(&t.out);
+		err = sink_flush(out, &t.page.out, 0);
+	strbuf_release(&t.page.out);
 	free(t.rows);
 	flame_tree_release(&t.tree);
 	return err;
