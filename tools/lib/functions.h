@@ -28,6 +28,7 @@ struct function {
 	bool ifunc;
 };
 
+/* Of one object. */
 struct function_list {
 	struct function *items; /* by vaddr, each address once */
 	size_t nr, cap;
@@ -36,14 +37,15 @@ struct function_list {
 };
 
 /*
- * Append the functions of elf that match `glob` (fnmatch: * ? [...]; against the linkage name, the
+ * Add the functions of elf that match `glob` (fnmatch: * ? [...]; against the linkage name, the
  * readable name, and the latter without its parameters). path and root_fd as in symbolizer_add,
- * for the debug file; path NULL: do not look for one. `max` > 0: stop with -E2BIG when there are
- * more in the list; it holds the first `max` then. Returns 0, possibly with none found, or
- * -ENOMEM. function_list_release is fine on a zeroed list and after failures.
+ * for the debug file; path NULL: do not look for one. An address that is in the list already keeps
+ * its name. `max` > 0: -E2BIG when the list would get longer, the list as it was, and *ret_found
+ * (may be NULL) says how many matched. Returns 0, possibly with none found, or -ENOMEM.
+ * function_list_release is fine on a zeroed list and after failures.
  */
 int functions_find(struct function_list *l, struct elf_file *elf, const char *path, int root_fd,
-		   const char *glob, size_t max);
+		   const char *glob, size_t max, size_t *ret_found);
 void function_list_release(struct function_list *l);
 
 /*

@@ -84,6 +84,7 @@ static int add_symbols(struct sym_builder *b, Elf *elf, Elf_Data *data, uint32_t
 			.name = base + sym.st_name,
 			.bind = GELF_ST_BIND(sym.st_info),
 			.function = GELF_ST_TYPE(sym.st_info) != STT_NOTYPE,
+			.ifunc = GELF_ST_TYPE(sym.st_info) == STT_GNU_IFUNC,
 		};
 		if (sym_builder_add(b, &raw))
 			return -ENOMEM;
@@ -126,11 +127,11 @@ static int compare_names(const char *a, const char *b)
 	return (ua > ub) - (ua < ub);
 }
 
-/* By address; at one address the symbol to keep first. The order of sym_table.h. */
-static int compare_raw(const void *x, const void *y, void *ctx)
+/* By address; at one address the symbol to keep first. */
+int sym_compare(const void *x, const void *y, void *builder)
 {
 	const struct sym_raw *a = x, *b = y;
-	const struct sym_builder *s = ctx;
+	const struct sym_builder *s = builder;
 	const char *na = s->strings + a->name, *nb = s->strings + b->name;
 	size_t la, lb;
 	int order;
@@ -180,7 +181,7 @@ static int build(struct sym_table *t, struct sym_builder *b)
 
 	if (!b->n)
 		return 0;
-	qsort_r(raw, b->n, sizeof(*raw), compare_raw, b);
+	qsort_r(raw, b->n, sizeof(*raw), sym_compare, b);
 	for (size_t i = 0; i < b->n; i++) {
 		if (n && raw[n - 1].addr == raw[i].addr)
 			raw[n - 1].size = MAX(raw[n - 1].size, raw[i].size);
@@ -215,17 +216,26 @@ static int build(struct sym_table *t, struct sym_builder *b)
 	return 0;
 }
 
+int sym_builder_read(struct sym_builder *b, Elf *elf, Elf *debug, bool *ret_has_symtab)
+{
+	int err;
+
+	*ret_has_symtab = false;
+	err = read_tables(b, elf, SHT_DYNSYM, NULL);
+	if (!err)
+		err = read_tables(b, elf, SHT_SYMTAB, ret_has_symtab);
+	if (!err && debug && !*ret_has_symtab)
+		err = read_tables(b, debug, SHT_SYMTAB, ret_has_symtab);
+	return err;
+}
+
 int sym_table_init(struct sym_table *t, Elf *elf, Elf *debug)
 {
 	struct sym_builder b = { 0 };
 	int err;
 
 	memset(t, 0, sizeof(*t));
-	err = read_tables(&b, elf, SHT_DYNSYM, NULL);
-	if (!err)
-		err = read_tables(&b, elf, SHT_SYMTAB, &t->has_symtab);
-	if (!err && debug && !t->has_symtab)
-		err = read_tables(&b, debug, SHT_SYMTAB, &t->has_symtab);
+	err = sym_builder_read(&b, elf, debug, &t->has_symtab);
 	if (!err)
 		err = sym_plt_add(&b, elf);
 	if (!err)

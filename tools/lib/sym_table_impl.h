@@ -2,7 +2,7 @@
 #ifndef PERISCOPE_SYM_TABLE_IMPL_H
 #define PERISCOPE_SYM_TABLE_IMPL_H
 
-/* What the readers of symbols (sym_table.c, sym_plt.c) share; for them only. */
+/* What the readers of symbols (sym_table.c, sym_plt.c, functions.c) share; for them only. */
 
 #include "sym_table.h"
 
@@ -14,6 +14,7 @@ struct sym_raw {
 	uint32_t name;	/* in builder->strings */
 	uint8_t bind;
 	bool function;
+	bool ifunc; /* a resolver, which tells where the function is */
 	bool plt;
 };
 
@@ -24,6 +25,14 @@ struct sym_builder {
 	size_t strings_len;
 };
 
+/*
+ * Read .dynsym and .symtab, the latter of the debug file (may be NULL) where the file has none;
+ * damaged ones are left out. The caller frees raw and strings, also on failure. Returns 0 or
+ * -ENOMEM.
+ */
+int sym_builder_read(struct sym_builder *b, Elf *elf, Elf *debug, bool *ret_has_symtab);
+/* The order of sym_table.h, for qsort_r of struct sym_raw with the builder as its argument. */
+int sym_compare(const void *x, const void *y, void *builder);
 /* Append a symbol. Returns 0 or -ENOMEM. */
 int sym_builder_add(struct sym_builder *b, const struct sym_raw *raw);
 /* Append a string section; *ret_base is added to its offsets. 0, -ENOEXEC or -ENOMEM. */
