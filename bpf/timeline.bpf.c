@@ -184,32 +184,27 @@ static __always_inline __u64 current_stack(void *ctx, struct target_ids ids)
 /* ---------------------------------------------------------------- scheduling ---- */
 
 /*
- * Is an interrupt being served? Linux before 6.2 and from 6.15 on counts in a variable of each CPU,
- * the others in pcpu_hot (commit 64701838bf05), arm64 in the task. linux/preempt.h: NMI, hard
- * interrupts, and bit 8 for soft interrupts that are served, not just held off.
+ * Was the current thread only interrupted by what wakes another? The kernel's own count of
+ * interrupts is out of reach where kallsyms has no variables; and it would say yes as well for a
+ * packet that a thread sends to its own machine, which is delivered in a soft interrupt on the spot.
+ * So: the idle task does nothing by itself, and a user thread nothing outside of system calls.
+ * (A timer that fires in the middle of somebody's system call is taken for that thread's doing.)
  */
-#define PREEMPT_INTERRUPT 0x00ff0100
-
-extern const int __preempt_count __ksym __weak;
-struct pcpu_hot {
-	int preempt_count;
-} __attribute__((preserve_access_index));
-
-extern const struct pcpu_hot pcpu_hot __ksym __weak;
-
-static __always_inline bool in_interrupt(void)
+static __always_inline bool only_interrupted(void)
 {
-#if defined(__TARGET_ARCH_x86)
-	int count = 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
 
-	if (&__preempt_count)
-		count = *(const int *)bpf_this_cpu_ptr(&__preempt_count);
-	else if (&pcpu_hot)
-		count = ((const struct pcpu_hot *)bpf_this_cpu_ptr(&pcpu_hot))->preempt_count;
+	if (!task->pid)
+		return true;
+	if (task->flags & (PF_KTHREAD | PF_IO_WORKER))
+		return false;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+#if defined(__TARGET_ARCH_x86)
+	return (int)regs->orig_ax < 0;
 #else
-	int count = bpf_get_current_task_btf()->thread_info.preempt_count;
+	return regs->syscallno < 0;
 #endif
-	return count & PREEMPT_INTERRUPT;
 }
 
 /* linux/sched.h: TASK_DEAD, the last state of a task. */
@@ -268,13 +263,12 @@ int BPF_PROG(timeline_switch, bool preempt, struct task_struct *prev, struct tas
 static __always_inline void waking(struct task_struct *wakee, __u32 flags)
 {
 	struct target_ids to, by;
-	bool irq = in_interrupt();
 
 	if (!ours(wakee, &to))
 		return;
 	by = current_ids();
 	put4(EVT_WAKING, by.tid, to.tid, BPF_CORE_READ(wakee, wake_cpu),
-	     flags | (irq ? EVENT_WAKING_IRQ : 0), 0);
+	     flags | (only_interrupted() ? EVENT_WAKING_IRQ : 0), 0);
 }
 
 SEC("?tp_btf/sched_waking")

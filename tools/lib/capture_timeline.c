@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: MIT */
+#include "capture_timeline.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ksyms.h"
+#include "sampler.h"
+#include "timeline.skel.h"
+#include "timeline_gauges.h"
+#include "timeline_records.h"
+#include "trace_file_symbols.h"
+#include "util.h"
+
+/* What a program that runs at this moment may take to submit its record. */
+#define SETTLE_US 2000
+
+/* Frames that are named at a time while the recording goes on. */
+#define SYMBOLS_AT_ONCE 64
+
+struct capture_timeline {
+	struct capture_timeline_options o;
+	struct watch watch;
+	struct sampler sampler;
+	struct timeline_bpf *bpf;
+	struct trace_writer *writer;
+	struct timeline_records records;
+	struct timeline_probes probes;
+	struct timeline_gauges gauges;
+	struct ksyms *ksyms;
+	struct bpf_link *links[16];
+	size_t nr_links;
+	uint32_t next_symbol;
+	size_t nr_stacks, nr_objects; /* that the trace has */
+	struct {
+		uint32_t pid, generation;
+	} * told; /* mappings that the trace has */
+	size_t nr_told, cap_told;
+	uint64_t emptied_at;
+	uint64_t started, ended;
+	bool running;
+	int record_err;
+};
+
+static const char *timeline_error(const void *capture)
+{
+	const struct capture_timeline *c = capture;
+
+	return watch_error(c ? &c->watch : NULL);
+}
+
+static int write_failed(struct capture_timeline *c, int err)
+{
+	return watch_fail(&c->watch, err, "cannot write the trace: %s", strerror(-err));
+}
+
+/* ---------------------------------------------------------------- loading ---- */
+
+static const struct {
+	const char *program;
+	unsigned int group;
+} tracepoints[] = {
+	{ "timeline_switch", TIMELINE_SCHED },
+	{ "timeline_waking", TIMELINE_SCHED },
+	{ "timeline_wakeup_new", TIMELINE_SCHED },
+	{ "timeline_sys_enter", TIMELINE_SYSCALLS },
+	{ "timeline_sys_exit", TIMELINE_SYSCALLS },
+	{ "timeline_fault", TIMELINE_FAULTS },
+	{ "timeline_io_issue", TIMELINE_IO },
+	{ "timeline_io_complete", TIMELINE_IO },
+	{ "timeline_signal", TIMELINE_SIGNALS },
+	/* Before target_exec and target_exit, which watch_start attaches: ours is asked there. */
+	{ "timeline_fork", 0 },
+	{ "timeline_exec", 0 },
+	{ "timeline_exit", 0 },
+	{ "timeline_rename", 0 },
+};
+
+static bool chosen(const struct capture_timeline *c, size_t i)
+{
+	return !tracepoints[i].group || c->o.groups & tracepoints[i].group;
+}
+
+static int prepare(struct capture_timeline *c)
+{
+	struct timeline_bpf *b = c->bpf;
+	int err = 0;
+
+	WATCH_KNOBS(b, &c->o.watch);
+	b->rodata->wait_stacks = c->o.wait_stacks;
+	b->rodata->sample_ns = c->o.frequency ? 1000000000 / c->o.frequency : 0;
+	bpf_map__set_max_entries(b->maps.sites, TIMELINE_MAX_SITES);
+	bpf_map__set_max_entries(b->maps.usdt_specs, TIMELINE_MAX_SITES);
+	for (size_t i = 0; i < ARRAY_SIZE(tracepoints); i++)
+		bpf_program__set_autoload(
+			bpf_object__find_program_by_name(b->obj, tracepoints[i].program),
+			chosen(c, i));
+	bpf_program__set_autoload(b->progs.timeline_sample, c->o.frequency > 0);
+	err = attach_prepare(b->progs.timeline_usdt);
+	if (!err)
+		err = attach_prepare(b->progs.timeline_entry);
+	if (!err)
+		err = attach_prepare(b->progs.timeline_return);
+	if (err)
+		return watch_fail(&c->watch, err, "cannot prepare the probes: %s", strerror(-err));
+	return watch_prepare(&c->watch, b->obj, &c->o.watch);
+}
+
+static int on_record(void *arg, void *data, size_t size)
+{
+	struct capture_timeline *c = arg;
+	int err = timeline_record(&c->records, data, size);
+
+	if (err && !c->record_err)
+		c->record_err = err;
+	return 0;
+}
+
+static void init_probes(struct capture_timeline *c)
+{
+	const struct timeline_probes_options o = {
+		.requests = c->o.requests,
+		.usdt = c->o.usdt,
+		.nr_usdt = c->o.nr_usdt,
+		.functions = c->o.functions,
+		.nr_functions = c->o.nr_functions,
+		.max_functions = c->o.max_functions,
+		.all_processes = c->o.watch.children,
+		.usdt_prog = bpf_program__fd(c->bpf->progs.timeline_usdt),
+		.entry_prog = bpf_program__fd(c->bpf->progs.timeline_entry),
+		.return_prog = bpf_program__fd(c->bpf->progs.timeline_return),
+		.sites_map = bpf_map__fd(c->bpf->maps.sites),
+		.specs_map = bpf_map__fd(c->bpf->maps.usdt_specs),
+	};
+
+	timeline_probes_init(&c->probes, &o);
+}
+
+static int open_trace(struct capture_timeline *c)
+{
+	struct trace_writer_options o = { .start = now_ns() };
+	int err = trace_writer_new(c->o.to, &o, &c->writer);
+
+	if (!err)
+		err = timeline_records_init(&c->records, c->writer, &c->probes);
+	if (err)
+		return write_failed(c, err);
+	c->ksyms = ksyms_new(NULL);
+	return 0;
+}
+
+static int load(struct capture_timeline *c)
+{
+	int err = watch_check(&c->watch);
+
+	if (err)
+		return err;
+	c->bpf = timeline_bpf__open();
+	if (!c->bpf)
+		return watch_fail(&c->watch, -errno, "cannot open the BPF object: %s",
+				  strerror(errno));
+	err = prepare(c);
+	if (err)
+		return err;
+	err = timeline_bpf__load(c->bpf);
+	if (err)
+		return watch_fail(&c->watch, err, "the kernel refused the BPF programs: %s",
+				  strerror(-err));
+	err = watch_open(&c->watch, c->bpf->obj, &c->o.watch, NULL, NULL);
+	if (err)
+		return err;
+	err = ring_buffer__add(c->watch.ring, bpf_map__fd(c->bpf->maps.timeline), on_record, c);
+	if (err)
+		return watch_fail(&c->watch, err, "cannot open the ring of events: %s",
+				  strerror(-err));
+	init_probes(c);
+	return open_trace(c);
+}
+
+struct capture_timeline *capture_timeline_new(const struct capture_timeline_options *o)
+{
+	struct capture_timeline *c = calloc(1, sizeof(*c));
+	struct watch none;
+	int err;
+
+	if (!c) {
+		errno = -watch_fail(&none, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	c->o = *o;
+	c->next_symbol = 1;
+	watch_init(&c->watch);
+	sampler_init(&c->sampler, CPU_EVENT_AUTO, o->frequency);
+	err = load(c);
+	if (err) {
+		capture_timeline_free(c);
+		errno = -err;
+		return NULL;
+	}
+	return c;
+}
+
+static void detach(struct capture_timeline *c)
+{
+	sampler_release(&c->sampler);
+	for (size_t i = 0; i < c->nr_links; i++)
+		bpf_link__destroy(c->links[i]);
+	c->nr_links = 0;
+	attach_release(&c->probes.attach);
+}
+
+void capture_timeline_free(struct capture_timeline *c)
+{
+	if (!c)
+		return;
+	detach(c);
+	timeline_probes_release(&c->probes);
+	timeline_gauges_release(&c->gauges);
+	timeline_records_release(&c->records);
+	trace_writer_free(c->writer);
+	watch_release(&c->watch);
+	ksyms_free(c->ksyms);
+	free(c->told);
+	timeline_bpf__destroy(c->bpf);
+	free(c);
+}
+
+/* ---------------------------------------------------------------- the target ---- */
+
+static int timeline_add(void *capture, pid_t pid, bool before_exec)
+{
+	struct capture_timeline *c = capture;
+	int err = watch_add(&c->watch, pid, before_exec);
+
+	if (!err && c->running)
+		err = timeline_process(&c->records, pid, now_ns(), true);
+	return err;
+}
+
+static int attach_tracepoints(struct capture_timeline *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tracepoints); i++) {
+		struct bpf_link *link;
+
+		if (!chosen(c, i))
+			continue;
+		link = bpf_program__attach(
+			bpf_object__find_program_by_name(c->bpf->obj, tracepoints[i].program));
+		if (!link)
+			return watch_fail(&c->watch, -errno, "cannot attach %s: %s",
+					  tracepoints[i].program, strerror(errno));
+		c->links[c->nr_links++] = link;
+	}
+	return 0;
+}
+
+/* Let the iterator look at every task; it writes to the ring, and nothing to its own file. */
+static int tell_states(struct capture_timeline *c)
+{
+	struct bpf_link *link = bpf_program__attach_iter(c->bpf->progs.timeline_states, NULL);
+	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
+	char buf[64];
+	int err = 0;
+
+	if (fd < 0 || read(fd, buf, sizeof(buf)) < 0)
+		err = watch_fail(&c->watch, -errno, "cannot look at the target's threads: %s",
+				 strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return err;
+}
+
+static int update_probes(struct capture_timeline *c)
+{
+	int err = timeline_probes_update(&c->probes, &c->watch.target);
+
+	if (err == -E2BIG)
+		return watch_fail(&c->watch, err,
+				  "more functions match than are allowed (%zu; --max-funcs)",
+				  c->o.max_functions);
+	return err ? watch_fail(&c->watch, err, "cannot attach the probes: %s", attach_error(err))
+		   : 0;
+}
+
+static int timeline_start(void *capture)
+{
+	struct capture_timeline *c = capture;
+	int err = attach_tracepoints(c);
+
+	if (!err)
+		err = watch_start(&c->watch);
+	if (!err)
+		err = update_probes(c);
+	if (!err && c->o.frequency)
+		err = sampler_open(&c->sampler, &c->watch, c->bpf->progs.timeline_sample);
+	if (err)
+		return err;
+	c->started = now_ns();
+	c->running = true;
+	for (size_t i = 0; i < c->watch.target.nr_procs && !err; i++)
+		err = timeline_process(&c->records, c->watch.target.procs[i]->pid, c->started,
+				       true);
+	if (err)
+		return write_failed(c, err);
+	c->bpf->bss->recording = true;
+	return tell_states(c);
+}
+
+/* ---------------------------------------------------------------- dictionaries ---- */
+
+static int tell_objects(struct capture_timeline *c)
+{
+	const struct objects *all = &c->watch.target.objects;
+	int err = 0;
+
+	while (c->nr_objects < all->nr && !err) {
+		const struct object *obj = all->items[c->nr_objects++];
+		struct trace_object o = {
+			.object = obj->id,
+			.path = obj->path,
+			.build_id = obj->elf ? obj->elf->build_id : NULL,
+			.build_id_len = obj->elf ? obj->elf->build_id_len : 0,
+			.vdso = obj->is_vdso,
+			.start = obj->first.start,
+			.end = obj->first.end,
+			.offset = obj->first.offset,
+		};
+		uint64_t vaddr;
+
+		if (obj->elf && !elf_offset_to_vaddr(obj->elf, obj->first.offset, &vaddr))
+			o.bias = obj->first.start - vaddr;
+		err = trace_writer_object(c->writer, &o);
+	}
+	return err;
+}
+
+static int tell_region(struct capture_timeline *c, const struct target_process *p)
+{
+	const struct objects *all = &c->watch.target.objects;
+	uint64_t now = now_ns(), offset;
+	int err = 0;
+
+	for (size_t i = 0; i < p->region->nr_maps && !err; i++) {
+		const struct unwind_mapping *m = &p->region->maps[i];
+		const struct object *obj = objects_by_id(all, m->object);
+
+		if (!obj || !obj->elf || elf_vaddr_to_offset(obj->elf, m->start - m->bias, &offset))
+			offset = 0;
+		err = trace_writer_mapping(c->writer, p->pid, now, m->start, m->end, offset,
+					   m->object);
+	}
+	return err;
+}
+
+static int tell_mappings(struct capture_timeline *c)
+{
+	for (size_t i = 0; i < c->watch.target.nr_procs; i++) {
+		const struct target_process *p = c->watch.target.procs[i];
+		size_t at = 0;
+		int err;
+
+		if (!p->region)
+			continue;
+		while (at < c->nr_told && c->told[at].pid != (uint32_t)p->pid)
+			at++;
+		if (at < c->nr_told && c->told[at].generation == p->region->generation)
+			continue;
+		if (at == c->nr_told) {
+			err = array_grow((void **)&c->told, c->nr_told, &c->cap_told,
+					 sizeof(*c->told));
+			if (err)
+				return err;
+			c->told[c->nr_told++].pid = p->pid;
+		}
+		c->told[at].generation = p->region->generation;
+		err = tell_region(c, p);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int tell_stacks(struct capture_timeline *c)
+{
+	const struct stacks *s = &c->watch.stacks;
+	int err = 0;
+
+	while (c->nr_stacks < s->nr && !err) {
+		const struct stack *st = &s->items[c->nr_stacks];
+		struct trace_stack t = {
+			.hash = st->hash,
+			.frames = s->frames + st->first_frame,
+			.nr_frames = st->nr_frames,
+			.end = st->end,
+			.guessed = st->guessed,
+		};
+
+		/* A new stack comes with the first thread that had it. */
+		if (c->nr_stacks < s->nr_counts)
+			t.pid = s->counts[c->nr_stacks].key.tgid;
+		err = trace_writer_stack(c->writer, &t);
+		c->nr_stacks++;
+	}
+	return err;
+}
+
+static int tell(struct capture_timeline *c, uint32_t max_symbols)
+{
+	int err = tell_objects(c);
+
+	if (!err)
+		err = tell_mappings(c);
+	if (!err)
+		err = tell_stacks(c);
+	if (!err)
+		err = trace_symbols_write(c->writer, &c->watch.target.objects, c->ksyms,
+					  &c->next_symbol, max_symbols);
+	return err;
+}
+
+/* ---------------------------------------------------------------- collecting ---- */
+
+static int forget(void *arg, const void *key, const void *value)
+{
+	(void)arg;
+	(void)key;
+	(void)value;
+	return 0;
+}
+
+/*
+ * `stacks` only says which are known to user space. Forgetting them all makes room for others; one
+ * that comes again is sent again, and known.
+ */
+static int forget_stacks(struct capture_timeline *c)
+{
+	int err = 0;
+
+	if (c->watch.new_stacks - c->emptied_at > STACK_MAX_KEYS / 2) {
+		err = watch_drain(bpf_map__fd(c->bpf->maps.stacks), sizeof(__u64), sizeof(__u32),
+				  forget, NULL);
+		c->emptied_at = c->watch.new_stacks;
+	}
+	return err;
+}
+
+static int timeline_poll(void *capture)
+{
+	struct capture_timeline *c = capture;
+	uint64_t now = now_ns();
+	int err = watch_poll(&c->watch);
+
+	if (!err)
+		err = update_probes(c);
+	if (err)
+		return err;
+	err = c->record_err;
+	if (!err)
+		err = forget_stacks(c);
+	if (!err && c->running)
+		err = timeline_gauges_read(&c->gauges, &c->watch.target, c->writer, now);
+	if (!err)
+		err = tell(c, SYMBOLS_AT_ONCE);
+	if (!err)
+		err = trace_writer_poll(c->writer, now);
+	return err ? write_failed(c, err) : 0;
+}
+
+/* Each CPU's last number: what did not come until it, is lost. */
+static int tell_losses(struct capture_timeline *c)
+{
+	uint64_t seqs[TIMELINE_MAX_CPUS];
+	int n = libbpf_num_possible_cpus(), err = 0;
+	__u32 zero = 0;
+
+	if (n <= 0 || n > TIMELINE_MAX_CPUS ||
+	    bpf_map_lookup_elem(bpf_map__fd(c->bpf->maps.seqs), &zero, seqs))
+		return -ENODEV;
+	for (int i = 0; i < n && !err; i++)
+		if (seqs[i])
+			err = trace_writer_lost(c->writer, i, seqs[i], c->ended);
+	return err;
+}
+
+static int timeline_stop(void *capture)
+{
+	struct capture_timeline *c = capture;
+	int err;
+
+	if (!c->running)
+		return 0;
+	c->running = false;
+	c->bpf->bss->recording = false;
+	c->ended = now_ns();
+	usleep(SETTLE_US);
+	err = watch_consume(&c->watch);
+	detach(c);
+	if (err)
+		return err;
+	err = c->record_err;
+	if (!err)
+		err = tell_losses(c);
+	if (!err)
+		err = tell(c, 0);
+	if (!err)
+		err = trace_writer_finish(c->writer, c->ended);
+	return err ? write_failed(c, err) : 0;
+}
+
+/* ---------------------------------------------------------------- the rest ---- */
+
+static int timeline_fd(const void *capture)
+{
+	return ((const struct capture_timeline *)capture)->watch.epoll_fd;
+}
+
+static size_t timeline_alive(const void *capture)
+{
+	return ((const struct capture_timeline *)capture)->watch.target.nr_procs;
+}
+
+static bool timeline_knows(const void *capture, pid_t pid)
+{
+	return target_knows(&((const struct capture_timeline *)capture)->watch.target, pid);
+}
+
+static uint64_t timeline_count(void *capture)
+{
+	return ((struct capture_timeline *)capture)->records.nr_events;
+}
+
+const struct capture_ops capture_timeline_ops = {
+	.add = timeline_add,
+	.start = timeline_start,
+	.poll = timeline_poll,
+	.stop = timeline_stop,
+	.fd = timeline_fd,
+	.alive = timeline_alive,
+	.knows = timeline_knows,
+	.count = timeline_count,
+	.error = timeline_error,
+	.unit = "events",
+};
+
+int capture_timeline_info(struct capture_timeline *c, const char *key, const char *value)
+{
+	return trace_writer_info(c->writer, key, value);
+}
+
+void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_stats *ret)
+{
+	struct trace_writer_stats w;
+
+	trace_writer_stats(c->writer, &w);
+	*ret = (struct capture_timeline_stats){
+		.events = w.events,
+		.lost = w.lost,
+		.losses = w.losses,
+		.stacks = c->watch.stacks.nr,
+		.no_stack = watch_stat(&c->watch, STAT_LOST_COUNTS) +
+			    watch_stat(&c->watch, STAT_LOST_SCRATCH) + w.stacks_dropped,
+		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
+		.bad = c->records.nr_bad + w.refused,
+		.threads = c->records.nr_known,
+		.probes = c->probes.nr_usdt,
+		.functions = c->probes.nr_functions,
+		.entry_only = c->probes.nr_entry_only,
+		.refused = c->probes.nr_refused,
+		.refused_why = c->probes.refused,
+	};
+	for (size_t i = 0; i < c->watch.stacks.nr; i++)
+		if (c->watch.stacks.items[i].end < UNWIND_NR_ENDS)
+			ret->by_end[c->watch.stacks.items[i].end]++;
+}
+
+const struct target *capture_timeline_target(const struct capture_timeline *c)
+{
+	return &c->watch.target;
+}
+
+const struct stacks *capture_timeline_stacks(const struct capture_timeline *c)
+{
+	return &c->watch.stacks;
+}
+
+void capture_timeline_span(const struct capture_timeline *c, uint64_t *ret_start, uint64_t *ret_end)
+{
+	*ret_start = c->started;
+	*ret_end = c->ended;
+}

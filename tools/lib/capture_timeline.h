@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_CAPTURE_TIMELINE_H
+#define PERISCOPE_CAPTURE_TIMELINE_H
+
+/*
+ * The timeline's engine: loads and attaches the BPF side, and writes what it records to a trace
+ * while it comes in, so that its own memory does not grow with the number of events.
+ *
+ * Driven through capture_timeline_ops. Nothing stays in the kernel after free, or after the
+ * process is killed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/timeline.h"
+#include "capture.h"
+#include "trace_file_writer.h"
+#include "watch.h"
+
+struct capture_timeline_options {
+	struct watch_options watch;
+	unsigned int groups;	/* enum timeline_group */
+	unsigned int frequency; /* of CPU samples; 0: none */
+	bool wait_stacks;
+	bool requests;		      /* the probes that tell of requests by themselves */
+	const char *const *usdt;      /* patterns of more; borrowed */
+	const char *const *functions; /* globs; borrowed */
+	size_t nr_usdt, nr_functions;
+	size_t max_functions;
+	struct trace_chunks *to; /* where the trace goes; borrowed */
+};
+
+struct capture_timeline_stats {
+	uint64_t events;
+	uint64_t lost;	   /* records without room in the ring, and what the trace lost besides */
+	uint64_t losses;   /* places where some were lost */
+	uint64_t stacks;   /* distinct ones */
+	uint64_t no_stack; /* waits and samples whose stack was lost */
+	uint64_t lost_events; /* notices of fork, exec or exit */
+	uint64_t bad;	      /* records and events that made no sense */
+	uint64_t threads;     /* ever seen of the target */
+	size_t probes, functions, entry_only, refused;
+	const char *refused_why;
+	uint64_t by_end[UNWIND_NR_ENDS]; /* distinct stacks */
+};
+
+struct capture_timeline;
+
+/* Returns NULL and errno; capture_timeline_ops.error(NULL) then says why. */
+struct capture_timeline *capture_timeline_new(const struct capture_timeline_options *o);
+void capture_timeline_free(struct capture_timeline *c);
+
+extern const struct capture_ops capture_timeline_ops;
+
+/* A fact for the trace's head, as trace_writer_info(). */
+int capture_timeline_info(struct capture_timeline *c, const char *key, const char *value);
+
+/* Complete after stop. */
+void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_stats *ret);
+const struct target *capture_timeline_target(const struct capture_timeline *c);
+const struct stacks *capture_timeline_stacks(const struct capture_timeline *c);
+
+/* CLOCK_MONOTONIC at which the recording began and ended. */
+void capture_timeline_span(const struct capture_timeline *c, uint64_t *ret_start,
+			   uint64_t *ret_end);
+
+#endif

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "timeline_probes.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/timeline.h"
+#include "functions.h"
+#include "usdt.h"
+#include "util.h"
+
+/* Sites of one object, for one program. */
+struct batch {
+	struct attach_site *sites;
+	size_t nr, cap;
+};
+
+struct scan {
+	struct timeline_probes *p;
+	const struct target *t;
+	struct object *obj;
+	struct probe_code *code;
+	struct batch usdt, entries, returns;
+};
+
+void timeline_probes_init(struct timeline_probes *p, const struct timeline_probes_options *o)
+{
+	*p = (struct timeline_probes){ .o = *o };
+}
+
+static int add_site(struct batch *b, uint64_t offset, uint64_t semaphore, uint64_t cookie)
+{
+	int err = array_grow((void **)&b->sites, b->nr, &b->cap, sizeof(*b->sites));
+
+	if (!err)
+		b->sites[b->nr++] = (struct attach_site){ .offset = offset,
+							  .semaphore = semaphore,
+							  .cookie = cookie };
+	return err;
+}
+
+/* A new probe, known to the programs. Its number is p->nr - 1. */
+static int add_probe(struct timeline_probes *p, const struct timeline_probe *probe,
+		     const struct usdt_spec *spec)
+{
+	struct timeline_site site = {
+		.words = MIN(probe->nr_args, (uint8_t)TIMELINE_WORDS),
+		.text = probe->role.text <= TIMELINE_WORDS ? probe->role.text : 0,
+	};
+	__u32 id = p->nr;
+	struct timeline_probe *item;
+	int err;
+
+	if (p->nr >= TIMELINE_MAX_SITES)
+		return -E2BIG;
+	err = array_grow((void **)&p->items, p->nr, &p->cap, sizeof(*p->items));
+	if (err)
+		return err;
+	item = &p->items[p->nr];
+	*item = *probe;
+	item->label = strndup(probe->role.name, probe->role.name_len);
+	item->provider = strdup(probe->provider);
+	p->nr++;
+	if (!item->label || !item->provider)
+		return -ENOMEM;
+	item->role.name = NULL;
+	if (bpf_map_update_elem(p->o.sites_map, &id, &site, BPF_ANY) ||
+	    (spec && bpf_map_update_elem(p->o.specs_map, &id, spec, BPF_ANY)))
+		return -errno;
+	return 0;
+}
+
+static bool wanted(const struct timeline_probes *p, const struct usdt_probe *probe)
+{
+	if (p->o.requests && !strcmp(probe->provider, TIMELINE_PROVIDER))
+		return true;
+	for (size_t i = 0; i < p->o.nr_usdt; i++)
+		if (usdt_matches(probe, p->o.usdt[i]))
+			return true;
+	return false;
+}
+
+static int add_usdt(struct scan *s, const struct usdt_probe *u)
+{
+	struct timeline_probe probe = { .nr_args = MIN(u->spec.nr, (__u32)TIMELINE_WORDS) };
+	int err;
+
+	if (u->site_err) {
+		s->p->nr_refused++;
+		s->p->refused = probe_site_error(u->site_err);
+		return 0;
+	}
+	probe.provider = (char *)u->provider;
+	timeline_role_of(u->provider, u->name, &probe.role);
+	for (__u32 i = 0; i < probe.nr_args; i++)
+		probe.is_signed |= u->spec.args[i].is_signed << i;
+	err = add_probe(s->p, &probe, &u->spec);
+	return err ? err
+		   : add_site(&s->usdt, u->site.offset, u->semaphore_offset,
+			      probe_site_cookie(&u->site, s->p->nr - 1));
+}
+
+static int scan_usdt(struct scan *s)
+{
+	struct usdt_list list;
+	int err;
+
+	if (!s->p->o.requests && !s->p->o.nr_usdt)
+		return 0;
+	err = usdt_list_init(&list, s->obj->elf, s->code, false);
+	if (err)
+		return err == -ENOMEM ? err : 0; /* a damaged file has no probes */
+	for (size_t i = 0; i < list.nr && !err; i++)
+		if (wanted(s->p, &list.items[i]))
+			err = add_usdt(s, &list.items[i]);
+	usdt_list_release(&list);
+	return err;
+}
+
+static unsigned int hazards_of(const struct scan *s)
+{
+	const struct objects *all = &s->t->objects;
+	struct elf_file **files = calloc(all->nr, sizeof(*files));
+	unsigned int hazards = PROBE_MAY_THROW | PROBE_MAY_SWITCH;
+	size_t n = 0;
+
+	if (!files)
+		return hazards;
+	for (size_t i = 0; i < all->nr; i++)
+		if (all->items[i]->elf)
+			files[n++] = all->items[i]->elf;
+	probe_hazards(s->obj->elf, files, n, &hazards);
+	free(files);
+	return hazards;
+}
+
+static int add_function(struct scan *s, const struct function *fn, unsigned int hazards)
+{
+	struct probe_site_options so = { .returns = true };
+	struct timeline_probe probe = {
+		.role = { .role = ROLE_CALL, .name = fn->name, .name_len = strlen(fn->name) },
+		.provider = (char *)"function",
+		.is_function = true,
+	};
+	struct probe_site site;
+	uint64_t cookie;
+	int err = probe_site_find(s->code, fn->vaddr, fn->size, &so, &site);
+
+	if (err == -ENOMEM)
+		return err;
+	if (err) {
+		s->p->nr_refused++;
+		s->p->refused = probe_site_error(err);
+		return 0;
+	}
+	probe.returns = probe_site_returns(s->code, &site, hazards) == PROBE_RETURN_OK;
+	s->p->nr_entry_only += !probe.returns;
+	err = add_probe(s->p, &probe, NULL);
+	cookie = probe_site_cookie(&site, s->p->nr - 1);
+	if (!err && probe.returns)
+		err = add_site(&s->returns, site.offset, 0, cookie);
+	return err ? err : add_site(&s->entries, site.offset, 0, cookie);
+}
+
+static int scan_functions(struct scan *s)
+{
+	struct function_list list = { 0 };
+	unsigned int hazards = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < s->p->o.nr_functions && !err; i++) {
+		size_t len;
+		const char *glob = functions_split(s->p->o.functions[i], &len);
+
+		if (!len || functions_lib_matches(s->p->o.functions[i], len, s->obj->path))
+			err = functions_find(&list, s->obj->elf, s->obj->path, -1, glob,
+					     s->p->o.max_functions);
+	}
+	s->p->nr_matched += list.nr;
+	if (!err && s->p->nr_matched > s->p->o.max_functions)
+		err = -E2BIG;
+	if (!err && list.nr)
+		hazards = hazards_of(s);
+	for (size_t i = 0; i < list.nr && !err; i++)
+		if (!list.items[i].ifunc)
+			err = add_function(s, &list.items[i], hazards);
+	function_list_release(&list);
+	return err;
+}
+
+/* Attach a batch in each process that there is; or once in all. */
+static int attach_batch(struct scan *s, struct batch *b, int prog, bool returns, size_t *count)
+{
+	struct attach_to to = { .elf = s->obj->elf, .prog_fd = prog, .returns = returns };
+	size_t n = s->p->o.all_processes ? 1 : s->t->nr_procs;
+	int got, best = 0;
+
+	for (size_t i = 0; i < n && b->nr; i++) {
+		to.pid = s->p->o.all_processes ? -1 : s->t->procs[i]->pid;
+		got = attach_sites(&s->p->attach, &to, b->sites, b->nr);
+		if (got == -ESRCH)
+			continue;
+		if (got < 0)
+			return got;
+		best = MAX(best, got);
+		for (size_t j = 0; j < b->nr && got < (int)b->nr; j++)
+			if (b->sites[j].err)
+				s->p->refused = attach_error(b->sites[j].err);
+		s->p->nr_refused += b->nr - got;
+	}
+	*count += best;
+	return 0;
+}
+
+static int scan_object(struct timeline_probes *p, const struct target *t, struct object *obj)
+{
+	struct scan s = { .p = p, .t = t, .obj = obj };
+	struct elf_slice notes;
+	int err;
+
+	if (!obj->elf || obj->is_vdso)
+		return 0;
+	/* Reading an object's code takes a millisecond for each megabyte of it. */
+	if (!p->o.nr_functions && elf_section(obj->elf, ".note.stapsdt", &notes))
+		return 0;
+	s.code = probe_code_new(obj->elf);
+	if (!s.code)
+		return errno == ENOMEM ? -ENOMEM : 0;
+	err = scan_usdt(&s);
+	if (!err)
+		err = scan_functions(&s);
+	if (!err)
+		err = attach_batch(&s, &s.usdt, p->o.usdt_prog, false, &p->nr_usdt);
+	/* Returns first: a call that is seen to begin is then seen to end. */
+	if (!err)
+		err = attach_batch(&s, &s.returns, p->o.return_prog, true, &(size_t){ 0 });
+	if (!err)
+		err = attach_batch(&s, &s.entries, p->o.entry_prog, false, &p->nr_functions);
+	free(s.usdt.sites);
+	free(s.entries.sites);
+	free(s.returns.sites);
+	probe_code_free(s.code);
+	return err;
+}
+
+int timeline_probes_update(struct timeline_probes *p, const struct target *t)
+{
+	int err = 0;
+
+	while (p->nr_objects < t->objects.nr && !err)
+		err = scan_object(p, t, t->objects.items[p->nr_objects++]);
+	return err;
+}
+
+void timeline_probes_release(struct timeline_probes *p)
+{
+	attach_release(&p->attach);
+	for (size_t i = 0; i < p->nr; i++) {
+		free(p->items[i].label);
+		free(p->items[i].provider);
+	}
+	free(p->items);
+	*p = (struct timeline_probes){ 0 };
+}

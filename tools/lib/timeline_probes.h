@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_TIMELINE_PROBES_H
+#define PERISCOPE_TIMELINE_PROBES_H
+
+/*
+ * The probes of a timeline: finds them in the target's objects as these come to be known, and
+ * attaches them. Which probe is which is told in records by its number, the index in `items`.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attach.h"
+#include "probe_site.h"
+#include "target.h"
+#include "timeline_roles.h"
+
+struct timeline_probe {
+	struct timeline_role_info role; /* its name is in `label` */
+	char *label;			/* of the span, phase or instant; owned */
+	char *provider;			/* or "function"; owned */
+	uint8_t nr_args;
+	uint8_t is_signed; /* bit n: argument n */
+	bool is_function;
+	bool returns; /* its return is probed, too */
+};
+
+struct timeline_probes_options {
+	bool requests;		      /* the probes of TIMELINE_PROVIDER */
+	const char *const *usdt;      /* patterns of more: usdt_matches() */
+	const char *const *functions; /* globs: functions_split() */
+	size_t nr_usdt, nr_functions;
+	size_t max_functions; /* more are refused */
+	bool all_processes;   /* attach to whoever maps the object: for --children */
+	int usdt_prog, entry_prog, return_prog; /* descriptors of the programs */
+	int sites_map, specs_map;
+};
+
+struct timeline_probes {
+	struct timeline_probes_options o; /* arrays borrowed */
+	struct timeline_probe *items;
+	size_t nr, cap;
+	size_t nr_objects; /* of the target, that were looked at */
+	size_t nr_usdt;	   /* sites that are attached */
+	size_t nr_functions;
+	size_t nr_entry_only; /* functions whose returns cannot be probed */
+	size_t nr_refused;    /* sites that could not be attached */
+	size_t nr_matched;    /* by each pattern of the user's, summed */
+	const char *refused;  /* why the last of these was */
+	struct attach attach;
+};
+
+void timeline_probes_init(struct timeline_probes *p, const struct timeline_probes_options *o);
+
+/*
+ * Look at the objects of the target that are new, and attach. Returns 0, -E2BIG for more functions
+ * than allowed or more probes than there is room for, or another negative errno.
+ */
+int timeline_probes_update(struct timeline_probes *p, const struct target *t);
+
+void timeline_probes_release(struct timeline_probes *p);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_TIMELINE_RECORDS_H
+#define PERISCOPE_TIMELINE_RECORDS_H
+
+/*
+ * From the records of the BPF programs (bpf/timeline.h) to the events of a trace: gives probes
+ * their meaning, threads that only wake or follow ours their names, and sequence numbers their
+ * upper halves.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/timeline.h"
+#include "timeline_probes.h"
+#include "trace_file_writer.h"
+
+#define TIMELINE_MAX_CPUS 4096
+
+/* Names that are learned from one probe and needed at another, by number. */
+struct timeline_names {
+	struct {
+		uint64_t number;
+		uint32_t name;
+	} * items;
+	size_t nr, cap;
+};
+
+struct timeline_records {
+	struct trace_writer *writer;	      /* borrowed */
+	const struct timeline_probes *probes; /* borrowed */
+	uint64_t *seqs;			      /* the last number of each CPU */
+	uint32_t *known; /* tids that have had a THREAD: open addressing, 0 empty */
+	size_t known_slots, nr_known;
+	struct timeline_names handlers, statements;
+	uint32_t sql, function, handler, send;
+	uint64_t nr_events;
+	uint64_t nr_bad; /* records that make no sense */
+};
+
+/* Returns 0 or -ENOMEM. */
+int timeline_records_init(struct timeline_records *r, struct trace_writer *w,
+			  const struct timeline_probes *p);
+void timeline_records_release(struct timeline_records *r);
+
+/* Take a record of `size` bytes. Returns 0 or the writer's error; bad records are counted. */
+int timeline_record(struct timeline_records *r, const struct timeline_record *rec, size_t size);
+
+/* Tell of a process of the target and its threads as they are now, at `time`. */
+int timeline_process(struct timeline_records *r, pid_t pid, uint64_t time, bool before);
+
+/* The last number of a CPU, as user space knows it from `low`, its low half. */
+uint64_t timeline_seq(struct timeline_records *r, unsigned int cpu, uint32_t low);
+
+#endif

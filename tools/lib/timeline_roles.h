@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_TIMELINE_ROLES_H
+#define PERISCOPE_TIMELINE_ROLES_H
+
+/*
+ * What a probe of the target means in a timeline: the probes of coworkingd one by one
+ * (server/probes.h), pairs of other providers by their names, functions as spans.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum timeline_role {
+	ROLE_INSTANT, /* something happened: its arguments are shown */
+	ROLE_BEGIN,   /* a span of the thread begins, */
+	ROLE_END,     /* and ends */
+	ROLE_CALL,    /* a function: its return, if it is probed, ends the span */
+	ROLE_REQUEST_START,
+	ROLE_REQUEST_RUN,
+	ROLE_REQUEST_PAUSE,
+	ROLE_REQUEST_DONE,
+	ROLE_RESPONSE_START,
+	ROLE_HANDLER_ENTRY,
+	ROLE_HANDLER_RETURN,
+	ROLE_PHASE_BEGIN,
+	ROLE_PHASE_END,
+	ROLE_STMT_START,
+	ROLE_STMT_DONE,
+	ROLE_TXN_BEGIN,
+	ROLE_TXN_COMMIT,
+	ROLE_ENQUEUE,
+	ROLE_DEQUEUE,
+	ROLE_REPLY,
+};
+
+struct timeline_role_info {
+	enum timeline_role role;
+	const char *name; /* of the span, phase or instant; not ended by NUL but by name_len */
+	uint32_t name_len;
+	uint8_t text; /* the argument that is a string, plus one; 0: none */
+};
+
+/*
+ * The role of probe provider:name. Names that end in __start, __begin, __entry or __open begin a
+ * span of what is before that, those in __done, __end, __return, __commit, __abort, __close end it;
+ * anything else is an instant.
+ */
+void timeline_role_of(const char *provider, const char *name, struct timeline_role_info *ret);
+
+/* The provider whose probes tell of requests without being told how. */
+#define TIMELINE_PROVIDER "coworking"
+
+/*
+ * A path without what differs from request to request, for the name of a route: parts in which
+ * there is a digit become ":id". Writes at most size bytes, NUL included.
+ */
+void timeline_route(const char *method, const char *path, char *buf, uint32_t size);
+
+/* Names of the methods and queues of coworkingd by their numbers. */
+const char *timeline_method(uint64_t method);
+const char *timeline_queue(uint64_t queue);
+
+#endif
