@@ -176,7 +176,7 @@ static int scan_functions(struct scan *s)
 
 		if (!len || functions_lib_matches(s->p->o.functions[i], len, s->obj->path))
 			err = functions_find(&list, s->obj->elf, s->obj->path, -1, glob,
-					     s->p->o.max_functions);
+					     s->p->o.max_functions, NULL);
 	}
 	s->p->nr_matched += list.nr;
 	if (!err && s->p->nr_matched > s->p->o.max_functions)

@@ -37,7 +37,7 @@ void timeline_records_release(struct timeline_records *r)
 
 /* ---------------------------------------------------------------- names ---- */
 
-static int learn(struct timeline_names *n, uint64_t number, uint32_t name)
+static int learn(struct timeline_learned *n, uint64_t number, uint32_t name)
 {
 	for (size_t i = 0; i < n->nr; i++) {
 		if (n->items[i].number == number) {
@@ -52,7 +52,7 @@ static int learn(struct timeline_names *n, uint64_t number, uint32_t name)
 	return 0;
 }
 
-static uint32_t learned(const struct timeline_names *n, uint64_t number)
+static uint32_t learned(const struct timeline_learned *n, uint64_t number)
 {
 	for (size_t i = 0; i < n->nr; i++)
 		if (n->items[i].number == number)

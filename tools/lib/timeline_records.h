@@ -19,7 +19,7 @@
 #define TIMELINE_MAX_CPUS 4096
 
 /* Names that are learned from one probe and needed at another, by number. */
-struct timeline_names {
+struct timeline_learned {
 	struct {
 		uint64_t number;
 		uint32_t name;
@@ -33,7 +33,7 @@ struct timeline_records {
 	uint64_t *seqs;			      /* the last number of each CPU */
 	uint32_t *known; /* tids that have had a THREAD: open addressing, 0 empty */
 	size_t known_slots, nr_known;
-	struct timeline_names handlers, statements;
+	struct timeline_learned handlers, statements;
 	uint32_t sql, function, handler, send;
 	uint64_t nr_events;
 	uint64_t nr_bad; /* records that make no sense */
