@@ -14,7 +14,7 @@
 
 #define TIMELINE_TEXT	   192 /* bytes of a text, its NUL included; longer ones are cut */
 #define TIMELINE_WORDS	   6
-#define TIMELINE_LOG_SIZE  (32 << 20)
+#define TIMELINE_LOG_SIZE  (16 << 20)
 #define TIMELINE_MAX_SITES 4096
 
 struct timeline_record {
