@@ -19,9 +19,23 @@
 #include "unwind.h"
 
 #define UNWIND_MAX_MAPPINGS 65536 /* of all processes together; set to the need before loading */
-#define UNWIND_WINDOW	    256
 #define WALK_SLOTS	    2
 #define WALK_MEMOS	    1024
+#define WALK_NO_OBJECT	    0xffffffffU
+#define WALK_MISS_NS	    10000000 /* between two notices of an address in no mapping */
+
+/* A tool whose stacks are deep and whose hits are many may define a larger one. */
+#ifndef UNWIND_WINDOW
+#define UNWIND_WINDOW 256
+#endif
+
+/*
+ * More scratch memory, for all CPUs together, for when a CPU's own is taken: define it in a tool
+ * whose programs may be preempted (uprobes), 32 KB each.
+ */
+#ifndef WALK_SPARES
+#define WALK_SPARES 0
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -64,7 +78,10 @@ struct walk {
 	__u32 first_mapping, nr_mappings, generation;
 	__u32 mapping;	   /* where the last address was found, from first_mapping */
 	__u32 leaf_object; /* registers other than RSP and RBP are good in this one */
+	__u64 leaf_cfa;	   /* of the first user frame; 0: unknown */
 	__u64 xol;	   /* the process's uprobe page, 0: none */
+	__u64 missed_ns;   /* when a notice was sent of an address in no mapping, ... */
+	__u32 missed_tgid; /* ... in this process */
 	__u64 hash;
 	struct unwind_state state;
 	__u64 window_start;
@@ -83,6 +100,20 @@ struct {
 	__type(key, __u32);
 	__type(value, struct walk);
 } walks SEC(".maps");
+
+#if WALK_SPARES
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, WALK_SPARES);
+	__type(key, __u32);
+	__type(value, struct walk);
+} walk_spares SEC(".maps");
+
+static __always_inline struct walk *walk_spare(__u32 slot)
+{
+	return bpf_map_lookup_elem(&walk_spares, &slot);
+}
+#endif
 
 /*
  * The key is a copy: what a helper was given the address of, it may have changed, for all that the
@@ -106,6 +137,14 @@ static __always_inline struct walk *walk_claim(void)
 		if (w && !__sync_val_compare_and_swap(&w->busy, 0, 1))
 			return w;
 	}
+#if WALK_SPARES
+	for (__u32 i = 0; i < WALK_SPARES; i++) {
+		struct walk *w = walk_spare(i);
+
+		if (w && !__sync_val_compare_and_swap(&w->busy, 0, 1))
+			return w;
+	}
+#endif
 	return NULL;
 }
 
@@ -176,6 +215,28 @@ static __always_inline __u64 uprobe_page(struct task_struct *task)
 	return area ? area->vaddr : 0;
 }
 
+/* Where addresses are looked up from now on. */
+static __always_inline void walk_mappings(struct walk *w, const struct target_proc *proc)
+{
+	w->first_mapping = proc->first_mapping;
+	w->nr_mappings = proc->nr_mappings;
+	w->generation = proc->generation;
+	w->mapping = 0;
+}
+
+/* User space has to look at the process's mappings; a probe may hit the same place without end. */
+static __always_inline void notify_miss(struct walk *w)
+{
+	__u32 tgid = w->event.header.tgid;
+	__u64 now = bpf_ktime_get_ns();
+
+	if (w->missed_tgid == tgid && now - w->missed_ns < WALK_MISS_NS)
+		return;
+	w->missed_tgid = tgid;
+	w->missed_ns = now;
+	notify(EVENT_MISS, tgid, unwind_lookup_pc(&w->state));
+}
+
 /*
  * Walk the user stack of the current task from w->state, which the caller has filled. The frames
  * are appended to w->event, which gets the walk's end.
@@ -184,11 +245,10 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 {
 	int end = UNWIND_TOO_DEEP;
 
-	w->first_mapping = proc->first_mapping;
-	w->nr_mappings = proc->nr_mappings;
-	w->generation = proc->generation;
-	w->mapping = 0;
+	walk_mappings(w, proc);
 	w->window_len = 0;
+	w->leaf_object = WALK_NO_OBJECT;
+	w->leaf_cfa = 0;
 	w->xol = uprobe_page(bpf_get_current_task_btf());
 	if (w->xol && w->state.pc - w->xol < 4096)
 		leave_uprobe_page(w);
@@ -199,7 +259,7 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 	}
 	w->event.end = end;
 	if (end == UNWIND_NO_MAPPING)
-		notify(EVENT_MISS, w->event.header.tgid, unwind_lookup_pc(&w->state));
+		notify_miss(w);
 }
 
 #if defined(__TARGET_ARCH_x86)
@@ -227,6 +287,25 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 		(w)->state.is_return = 0;               \
 	} while (0)
 #define REGS_ARE_USER(r) (((r)->cs & 3) == 3)
+/*
+ * At a return probe: the function that was returned to is the first, at its call. What functions
+ * preserve is as it was there.
+ */
+#define WALK_FROM_RETURN(w, r)                                                                \
+	do {                                                                                  \
+		WALK_FROM_REGS(w, r);                                                         \
+		(w)->state.known = UNWIND_KNOW_ALWAYS | 1u << UNWIND_RBX | 0xf << UNWIND_R12; \
+		(w)->state.is_return = 1;                                                     \
+	} while (0)
+/* At a function's entry, the return address and the CFA of which are given: likewise. */
+#define WALK_FROM_CALL(w, r, ret_addr, cfa)                            \
+	do {                                                           \
+		(w)->state.pc = (ret_addr);                            \
+		(w)->state.regs[UNWIND_RBP] = probe_reg(r, PROBE_RBP); \
+		(w)->state.regs[UNWIND_RSP] = (cfa);                   \
+		(w)->state.known = UNWIND_KNOW_ALWAYS;                 \
+		(w)->state.is_return = 1;                              \
+	} while (0)
 #else
 #define WALK_FROM_REGS(w, r)                                 \
 	do {                                                 \
@@ -237,6 +316,18 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 		(w)->state.is_return = 0;                    \
 	} while (0)
 #define REGS_ARE_USER(r) (((r)->pstate & 0xf) == 0) /* EL0t */
+#define WALK_FROM_RETURN(w, r)            \
+	do {                              \
+		WALK_FROM_REGS(w, r);     \
+		(w)->state.is_return = 1; \
+	} while (0)
+#define WALK_FROM_CALL(w, r, ret_addr, cfa)          \
+	do {                                         \
+		WALK_FROM_REGS(w, r);                \
+		(w)->state.pc = (ret_addr);          \
+		(w)->state.regs[UNWIND_RSP] = (cfa); \
+		(w)->state.is_return = 1;            \
+	} while (0)
 #endif
 
 /*

@@ -268,7 +268,7 @@ __attribute__((noinline)) int unwind_frame(struct walk *w)
 	walk_push(w, f.frame);
 	if (f.end == UNWIND_NO_MAPPING)
 		return f.end;
-	if (!w->state.is_return)
+	if (!w->state.is_return || w->leaf_object == WALK_NO_OBJECT)
 		w->leaf_object = FRAME_OBJECT(f.frame);
 	else if (FRAME_OBJECT(f.frame) != w->leaf_object)
 		unwind_leave_object(&w->state);
@@ -280,6 +280,8 @@ __attribute__((noinline)) int unwind_frame(struct walk *w)
 			w->event.guessed++;
 		end = UNWIND_MORE;
 	}
+	if (!end && !w->leaf_cfa)
+		w->leaf_cfa = w->state.regs[UNWIND_RSP];
 	if (!end && w->xol && w->state.pc == w->xol)
 		undo_uretprobe(w);
 	return end;
