@@ -1,78 +1,96 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""scripts/bench_probes.py BUILD_DIR [PAIRS]: what the server's probes cost while nobody listens.
+"""Section probes: what the server's USDT probes cost it while nobody listens to them.
 
-Builds coworkingd a second time without them (-DCOWORKING_NO_PROBES), then loads the two in turn with
-the same number of simple reads, and compares their CPU time for a request: the median of the pairs'
-ratios and its 95 % interval, by the binomial order statistics of the median.
+A second coworkingd is built without them (-DCOWORKING_NO_PROBES). Both run side by side, idle but for
+the one whose turn it is: in a pair they take turns, the order of each drawn, to as many simple reads
+in all. A simple read passes the most probes for the least work, and comes in batches over one
+connection, so that little else is counted with it.
 """
 
-import math
 import os
-import statistics
+import random
+import socket
 import subprocess
-import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(ROOT, "tests", "server"))
-import harness  # noqa: E402
+from bench_report import GROWTH, growth
+from bench_run import CannotMeasure, Workbench, cpu_ns, placed
+from bench_targets import start_coworkingd
 
+TARGET = 1.0  # most that a read's CPU time may grow, in per cent
 REQUEST = b"GET /rooms?day_to_book=2033-01-01 HTTP/1.1\r\nHost: x\r\n\r\n"
-BATCH, BATCHES = 50, 200
+BATCH = 50  # reads
+TURN = 10  # batches
 
 
-def cpu_ns(pid):
-    total = 0
-    for task in os.listdir("/proc/%d/task" % pid):
-        with open("/proc/%d/task/%s/schedstat" % (pid, task), encoding="ascii") as file:
-            total += int(file.read().split()[0])
-    return total
+def _build_without(settings):
+    """Where the server without probes is."""
+    build = os.path.join(settings.build, "no-probes")
+    command = ["make", "-s", "-C", os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    command += ["B=" + build, "CFLAGS=-DCOWORKING_NO_PROBES", build + "/coworkingd"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if result.returncode:
+        raise CannotMeasure("no server without probes: " + result.stdout.decode().strip())
+    return build
 
 
-def run(server, sock):
-    """CPU ns for one request."""
-    before = cpu_ns(server.process.pid)
-    for _ in range(BATCHES):
-        sock.sendall(REQUEST * BATCH)
+class Reader:
+    """One server and a connection to it."""
+
+    def __init__(self, bench, build, cpus):
+        self._server, url = start_coworkingd(bench, build, "--threads", "1", cpus=cpus)
+        host, _, port = url.removeprefix("http://").partition(":")
+        self._sock = socket.create_connection((host, int(port)), 20)
+
+    def close(self):
+        self._sock.close()
+
+    def _read(self):
+        self._sock.sendall(REQUEST * BATCH)
         reply = b""
         while reply.count(b"HTTP/1.1 200 OK") < BATCH or not reply.endswith(b"]"):
-            reply += sock.recv(1 << 20)
-    return (cpu_ns(server.process.pid) - before) / (BATCH * BATCHES)
+            part = self._sock.recv(1 << 20)
+            if not part:
+                raise CannotMeasure("coworkingd has closed the connection")
+            reply += part
+
+    def turn(self):
+        """CPU time in ns for TURN batches."""
+        before = cpu_ns(self._server.pid)
+        for _ in range(TURN):
+            self._read()
+        return cpu_ns(self._server.pid) - before
 
 
-def start(build):
-    os.environ["BUILD_DIR"] = build
-    server = harness.Server("--threads", "1")
-    sock = server.connect()
-    run(server, sock)
-    return server, sock
+def _pair(readers, turns):
+    """CPU time in ns for a read, of each of them."""
+    costs = dict.fromkeys(readers, 0)
+    for _ in range(turns):
+        for reader in random.sample(readers, len(readers)):
+            costs[reader] += reader.turn()
+    return [costs[reader] / (turns * TURN * BATCH) for reader in readers]
 
 
-def main():
-    if not 2 <= len(sys.argv) <= 3:
-        sys.exit("Usage: scripts/bench_probes.py BUILD_DIR [PAIRS]")
-    build, pairs = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 30
-    without = os.path.join(build, "no-probes")
-    subprocess.run(["make", "-s", "-C", ROOT, "B=" + without, "CFLAGS=-DCOWORKING_NO_PROBES",
-                    without + "/coworkingd"], check=True, stdout=subprocess.DEVNULL)
-    both = [start(build), start(without)]
-    costs = []
-    for n in range(pairs):
-        order = both if n % 2 else both[::-1]
-        pair = {id(one): run(*one) for one in order}
-        costs.append([pair[id(one)] for one in both])
-    for server, sock in both:
-        sock.close()
-        server.close()
-    ratios = sorted(a / b for a, b in costs)
-    skip = max(0, int(pairs / 2 - 1.96 * math.sqrt(pairs) / 2))
-    print("CPU for a simple read: %.2f us with probes, %.2f us without (medians of %d)" % (
-        statistics.median(a for a, _ in costs) / 1e3, statistics.median(b for _, b in costs) / 1e3,
-        pairs))
-    print("ratio %.4f, 95 %% interval %.4f to %.4f" % (
-        statistics.median(ratios), ratios[skip], ratios[-1 - skip]))
-
-
-if __name__ == "__main__":
-    main()
+def probes(settings):
+    turns = 10 if settings.quick else 60
+    without = _build_without(settings)
+    with Workbench() as bench, placed() as (first, others):
+        readers = [Reader(bench, build, first) for build in (without, settings.build)]
+        _pair(readers, turns)
+        pairs = []
+        for n in range(settings.pairs):
+            settings.progress(f"probes: pair {n + 1} of {settings.pairs}")
+            pairs.append(_pair(readers, turns))
+        for reader in readers:
+            reader.close()
+    notes = [
+        f"Pairs of {turns * TURN * BATCH} reads (GET /rooms), {BATCH} at a time on one connection. Growth:",
+        "the median over pairs, with its 95 % bootstrap interval. Not certain: the target lies in it.",
+    ]
+    if first:
+        notes.append(f"The servers ran on CPU {min(first)} only, everything else on {sorted(others)}.")
+    return {
+        "title": "probes: CPU time for a simple read, without probes and with them, nobody listening",
+        "columns": [("what", "", ""), *GROWTH],
+        "rows": [{"what": "GET /rooms", **growth(pairs, TARGET)}],
+        "notes": notes,
+    }

@@ -5,7 +5,7 @@ A section is {"title", "notes", "columns", "rows"}; a row is a dict whose values
 or Spread. A column is (key of the row, heading, how to print a number; "" for text).
 """
 
-from bench_stats import Spread
+from bench_stats import Spread, bootstrap_median, median, spread
 
 
 def verdict(value, target):
@@ -13,6 +13,39 @@ def verdict(value, target):
     if isinstance(target, tuple):
         return "ok" if value >= target[0] else "MISSED"
     return "ok" if value <= target else "MISSED"
+
+
+# The columns of growth() after the first.
+GROWTH = [
+    ("without", "us without [quartiles]", "{:.2f}"),
+    ("with", "us with [quartiles]", "{:.2f}"),
+    ("growth", "growth %", "{:+.2f}"),
+    ("interval", "95 %", ""),
+    ("pairs", "pairs", "{:d}"),
+    ("target", "target", ""),
+    ("verdict", "", ""),
+]
+
+
+def growth(pairs, target=None):
+    """A row about pairs of costs in ns, (without, with); `target`: most growth in per cent."""
+    grown = [100 * (with_it / without - 1) for without, with_it in pairs]
+    low, high = bootstrap_median(grown)
+    row = {
+        "without": spread(without / 1000 for without, _ in pairs),
+        "with": spread(with_it / 1000 for _, with_it in pairs),
+        "growth": median(grown),
+        "low": low,
+        "high": high,
+        "interval": f"{low:+.2f} to {high:+.2f}",
+        "pairs": len(pairs),
+    }
+    if target is not None:
+        row["target"] = f"<= {target}"
+        row["verdict"] = verdict(row["growth"], target)
+        if low <= target < high:
+            row["verdict"] += ", not certain"
+    return row
 
 
 def _cell(value, form):

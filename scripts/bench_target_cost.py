@@ -6,16 +6,15 @@ order is drawn: throughput alone swings more between runs than any profiler cost
 the first CPU to itself; load, profilers and this script share the others.
 """
 
-import contextlib
 import gzip
 import os
 import random
 import signal
 import time
 
-from bench_report import verdict
-from bench_run import CannotMeasure, Workbench, cpu_ns
-from bench_stats import bootstrap_median, median, spread
+from bench_report import GROWTH, growth
+from bench_run import CannotMeasure, Workbench, cpu_ns, placed
+from bench_stats import median
 from bench_targets import CountedLoad, start_coworkingd
 from bench_tools import perf_record_command, periscope_command, read_stats
 
@@ -85,21 +84,6 @@ class Meter:
         return result
 
 
-@contextlib.contextmanager
-def _placed():
-    """Keeps this process, and what it starts, off the server's CPU; gives (server's, others)."""
-    allowed = os.sched_getaffinity(0)
-    if len(allowed) < 2:
-        yield None, None
-        return
-    first = {min(allowed)}
-    os.sched_setaffinity(0, allowed - first)
-    try:
-        yield first, allowed - first
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
 def _interrupt_time_hidden():
     """Whether the kernel keeps interrupts, and so the samples, out of processes' CPU time."""
     paths = ["/proc/config.gz", f"/boot/config-{os.uname().release}"]
@@ -123,29 +107,8 @@ def _measure(settings, meter):
     return pairs
 
 
-def _row(tool, hz, target, pairs):
-    growth = [100 * (with_it / without - 1) for without, with_it in pairs]
-    low, high = bootstrap_median(growth)
-    row = {
-        "tool": f"{tool}, {hz} Hz",
-        "without": spread(without / 1000 for without, _ in pairs),
-        "with": spread(with_it / 1000 for _, with_it in pairs),
-        "growth": median(growth),
-        "low": low,
-        "high": high,
-        "interval": f"{low:+.2f} to {high:+.2f}",
-        "pairs": len(pairs),
-    }
-    if target is not None:
-        row["target"] = f"<= {target}"
-        row["verdict"] = verdict(row["growth"], target)
-        if low <= target < high:
-            row["verdict"] += ", not certain"
-    return row
-
-
 def target_cost(settings):
-    with Workbench() as bench, _placed() as (first, others):
+    with Workbench() as bench, placed() as (first, others):
         settings.progress("target-cost: coworkingd gets warm")
         server, url = start_coworkingd(bench, settings.build, "--threads", "1", cpus=first)
         seconds = min(3600, 120 + settings.pairs * len(TOOLS) * 12)
@@ -168,16 +131,10 @@ def target_cost(settings):
         notes.append("This kernel books interrupts apart: the samples' own time is NOT in these figures.")
     return {
         "title": "target-cost: the target's CPU time for a request, without and with a profiler",
-        "columns": [
-            ("tool", "tool", ""),
-            ("without", "us without [quartiles]", "{:.2f}"),
-            ("with", "us with [quartiles]", "{:.2f}"),
-            ("growth", "growth %", "{:+.2f}"),
-            ("interval", "95 %", ""),
-            ("pairs", "pairs", "{:d}"),
-            ("target", "target", ""),
-            ("verdict", "", ""),
+        "columns": [("tool", "tool", ""), *GROWTH],
+        "rows": [
+            {"tool": f"{tool}, {hz} Hz", **growth(pairs[tool, hz], target)}
+            for tool, hz, target in TOOLS
         ],
-        "rows": [_row(tool, hz, target, pairs[tool, hz]) for tool, hz, target in TOOLS],
         "notes": notes,
     }

@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT
 --
 -- The requests that scripts/load sends, for wrk. That script is the way to run it. It hands over, in
--- the environment: LOAD_MODE (reads, writes, mix, login, bookings), LOAD_SECONDS, LOAD_CONNECTIONS
--- of a thread, LOAD_THREADS, LOAD_TOKEN, and LOAD_ROOMS, the ids of the rooms with blanks between
--- them; for the mode bookings, LOAD_BOOKINGS, how many.
+-- the environment: LOAD_MODE (reads, writes, mix, login, bookings, or steady, which is the mix without
+-- its logins), LOAD_SECONDS, LOAD_CONNECTIONS of a thread, LOAD_THREADS, LOAD_TOKEN, and LOAD_ROOMS,
+-- the ids of the rooms with blanks between them; for the mode bookings, LOAD_BOOKINGS, how many.
 --
 -- What is sent is counted by route, and nothing is left under way at the end: when the time is over
 -- or all is sent, each connection is parked as soon as its last answer is there; when all of them
@@ -138,14 +138,10 @@ local function read()
 	return counted(one[1], one[2])
 end
 
--- Of 100: 72 reads, 10 lists of bookings, 18 writes. A login takes as much CPU as 250 of the others:
--- one in 10000 keeps hashing below a tenth of the server's CPU, however fast the machine is.
+-- Of 100: 72 reads, 10 lists of bookings, 18 writes.
 local turn = 0
-local function mixed()
+local function steady()
 	turn = turn + 1
-	if turn % 10000 == 5000 then
-		return log_in()
-	end
 	local part = (turn * 37) % 100 -- each of 0 to 99 once in 100 turns, well stirred
 	if part < 72 then
 		return read()
@@ -153,6 +149,16 @@ local function mixed()
 		return counted("GET /bookings", bookings)
 	end
 	return write()
+end
+
+-- The same with logins. One takes as much CPU as 250 of the others: one in 10000 keeps hashing below
+-- a tenth of the server's CPU, however fast the machine is.
+local function mixed()
+	if (turn + 1) % 10000 == 5000 then
+		turn = turn + 1
+		return log_in()
+	end
+	return steady()
 end
 
 -- wrk asks a connection for its next request when it has the last answer. An empty one is sent as
@@ -178,7 +184,14 @@ local function over()
 	return now() >= ends
 end
 
-local kinds = { reads = read, writes = write, mix = mixed, login = log_in, bookings = booking }
+local kinds = {
+	reads = read,
+	writes = write,
+	mix = mixed,
+	steady = steady,
+	login = log_in,
+	bookings = booking,
+}
 
 -- wrk is much faster without a response(), and counts errors itself
 local function watch_answers()

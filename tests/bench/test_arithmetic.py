@@ -127,6 +127,17 @@ class Report(unittest.TestCase):
         self.assertEqual(bench_report.verdict(99.89, (99.9,)), "MISSED")
 
 
+    def test_growth(self):
+        row = bench_report.growth([(1000, 1100), (2000, 2100), (4000, 4040)], 6)
+        self.assertEqual((row["without"].median, row["with"].median), (2, 2.1))
+        self.assertAlmostEqual(row["growth"], 5)
+        self.assertAlmostEqual(row["low"], 1)
+        self.assertAlmostEqual(row["high"], 10)
+        self.assertEqual((row["pairs"], row["verdict"]), (3, "ok, not certain"))
+        self.assertEqual(bench_report.growth([(1, 2)] * 5, 6)["verdict"], "MISSED")
+        self.assertNotIn("verdict", bench_report.growth([(1, 2)]))
+
+
 class Processes(unittest.TestCase):
     def test_peak_memory(self):
         program = f"{sys.executable} -c 'x = b\"x\" * 150_000_000'"
