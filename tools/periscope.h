@@ -13,5 +13,6 @@ struct command {
 extern const struct command cmd_cpu;
 extern const struct command cmd_flame;
 extern const struct command cmd_diff;
+extern const struct command cmd_probes;
 
 #endif

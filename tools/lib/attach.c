@@ -96,15 +96,18 @@ void attach_force_perf(void)
 	known_kind = ATTACH_PERF;
 }
 
+unsigned int attach_type(void)
+{
+	return attach_kind() == ATTACH_MULTI ? TRACE_UPROBE_MULTI : 0;
+}
+
 int attach_prepare(struct bpf_program *prog)
 {
-	bool multi = attach_kind() == ATTACH_MULTI;
 	int err;
 
 	bpf_program__set_autoattach(prog, false);
 	err = bpf_program__set_type(prog, BPF_PROG_TYPE_KPROBE);
-	return err ? err
-		   : bpf_program__set_expected_attach_type(prog, multi ? TRACE_UPROBE_MULTI : 0);
+	return err ? err : bpf_program__set_expected_attach_type(prog, attach_type());
 }
 
 /* ---------------------------------------------------------------- uprobe_multi ---- */

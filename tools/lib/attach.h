@@ -54,6 +54,8 @@ void attach_force_perf(void);
 
 /* Between open and load: see above. Returns 0 or a negative errno. */
 int attach_prepare(struct bpf_program *prog);
+/* The expected_attach_type of programs that are loaded without libbpf's objects. */
+unsigned int attach_type(void);
 
 struct attach_site {
 	uint64_t offset;    /* of the instruction, in the file */

@@ -12,7 +12,7 @@
 
 #define NOTE_TYPE    3 /* NT_STAPSDT of sys/sdt.h */
 #define NOTE_OWNER   "stapsdt"
-#define NAME_MAX_LEN 256 /* of what is compared by edit distance; hostile ones are longer */
+#define NAME_MAX_LEN 256 /* a longer pattern matches nothing */
 #define ADDRESSES    3	 /* pc, base, semaphore: 8 bytes each */
 
 /* ---------------------------------------------------------------- notes ---- */
@@ -207,68 +207,17 @@ bool usdt_matches(const struct usdt_probe *p, const char *pattern)
 	       (underscored(pattern, name, sizeof(name)) && !fnmatch(name, p->name, 0));
 }
 
-/* Levenshtein's distance of two names, of which one row of the table is kept. */
-static size_t edit_distance(const char *a, const char *b)
+void usdt_suggest(const struct usdt_list *l, struct suggest *s)
 {
-	size_t row[NAME_MAX_LEN + 1], la = strnlen(a, NAME_MAX_LEN), lb = strnlen(b, NAME_MAX_LEN);
+	bool whole = strchr(s->mistyped, ':');
+	char name[2 * NAME_MAX_LEN];
 
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
-		}
-	}
-	return row[lb];
-}
-
-struct candidate {
-	const struct usdt_probe *probe;
-	size_t distance;
-};
-
-static int compare_candidates(const void *x, const void *y)
-{
-	const struct candidate *a = x, *b = y;
-
-	if (a->distance != b->distance)
-		return a->distance < b->distance ? -1 : 1;
-	return compare_probes(a->probe, b->probe);
-}
-
-static bool same_name(const struct usdt_probe *a, const struct usdt_probe *b)
-{
-	return !strcmp(a->name, b->name) && !strcmp(a->provider, b->provider);
-}
-
-size_t usdt_suggest(const struct usdt_list *l, const char *mistyped, size_t max, struct strbuf *b)
-{
-	struct candidate *found = calloc(l->nr ? l->nr : 1, sizeof(*found));
-	size_t n = 0, shown = 0, most = MIN(strlen(mistyped), (size_t)NAME_MAX_LEN) / 3 + 1;
-	bool whole = strchr(mistyped, ':');
-
-	for (size_t i = 0; found && i < l->nr; i++) {
+	for (size_t i = 0; i < l->nr; i++) {
 		const struct usdt_probe *p = &l->items[i];
-		char name[NAME_MAX_LEN];
 
-		snprintf(name, sizeof(name), "%s%s%s", whole ? p->provider : "", whole ? ":" : "",
-			 p->name);
-		found[n] = (struct candidate){ p, edit_distance(mistyped, name) };
-		n += found[n].distance <= most && (!i || !same_name(p, &l->items[i - 1]));
+		snprintf(name, sizeof(name), "%s:%s", p->provider, p->name);
+		suggest_add(s, whole ? name : p->name);
 	}
-	if (n)
-		qsort(found, n, sizeof(*found), compare_candidates);
-	for (; shown < n && shown < max; shown++)
-		strbuf_printf(b, "%s%s:%s", shown ? ", " : "", found[shown].probe->provider,
-			      found[shown].probe->name);
-	free(found);
-	return shown;
 }
 
 /* ---------------------------------------------------------------- words ---- */

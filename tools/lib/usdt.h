@@ -21,6 +21,7 @@
 #include "elf.h"
 #include "probe_site.h"
 #include "strbuf.h"
+#include "suggest.h"
 
 struct usdt_probe {
 	const char *provider, *name; /* in the list's memory */
@@ -58,10 +59,10 @@ void usdt_list_release(struct usdt_list *l);
 bool usdt_matches(const struct usdt_probe *p, const char *pattern);
 
 /*
- * Append to b up to `max` names "provider:name" that are nearest to a mistyped one (edit distance,
- * at most a third of its length), separated by ", ". Returns how many.
+ * For a name that matched nothing: add those that there are, "provider:name" if it has a colon, else
+ * "name".
  */
-size_t usdt_suggest(const struct usdt_list *l, const char *mistyped, size_t max, struct strbuf *b);
+void usdt_suggest(const struct usdt_list *l, struct suggest *s);
 
 /*
  * Parse the operands of a note, `-4@%edi 8@-16(%rbp,%rax,8) ...`, of a site at vaddr: those of
