@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
 # One Makefile for all: make [all|bpf|check|demo|test|bench|install|lint|clean]
-#   V=1    show the commands       SAN=1  address and undefined-behaviour sanitizers
+#   V=1    show the commands       SAN=1  address and undefined-behaviour sanitizers (SAN=thread: races)
 #   B=DIR  where to build          CC, CLANG, BPFTOOL, CFLAGS, DESTDIR, PREFIX as usual
 
 MAKEFLAGS += --no-builtin-rules
@@ -15,7 +15,7 @@ CXX     := g++
 CLANG   ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 PREFIX  ?= /usr/local
-B       ?= build$(if $(SAN),-san)
+B       ?= build$(if $(filter thread,$(SAN)),-tsan,$(if $(SAN),-san))
 ARCH    := $(patsubst x86_64,x86,$(patsubst aarch64,arm64,$(shell uname -m)))
 
 ifeq ($(V),1)
@@ -28,7 +28,7 @@ endif
 
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 WARN     := -Wall -Wextra -Werror
-OPT      := -O2 -g $(if $(SAN),$(SANFLAGS))
+OPT      := -O2 -g $(if $(filter thread,$(SAN)),-fsanitize=thread,$(if $(SAN),$(SANFLAGS)))
 # -iquote, not -I, for lib: its elf.h is not the system's.
 COMMON   := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 $(WARN)
 TOOLS_CFLAGS  := $(COMMON) -I. -Itools -iquote tools/lib -I$(B)/gen
@@ -225,7 +225,7 @@ install: $(B)/periscope $(B)/coworkingd
 	install -m 644 $(wildcard tools/man/*.1) $(DESTDIR)$(PREFIX)/share/man/man1
 
 clean:
-	rm -rf build build-san
+	rm -rf build build-san build-tsan
 
 # For scripts that need what is set here: make print-TOOLS_CFLAGS
 print-%:

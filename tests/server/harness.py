@@ -32,6 +32,26 @@ def binary():
     return os.path.join(ROOT, build, "coworkingd")
 
 
+def sanitized():
+    """"address" or "thread" for a server that was built with that sanitizer, None for others."""
+    with open(binary(), "rb") as file:
+        found = re.search(rb"__([at])san_init\0", file.read())
+    return {b"a": "address", b"t": "thread"}[found.group(1)] if found else None
+
+
+SANITIZER_FAILED = 99  # the exit status of a server that a sanitizer complained about
+
+
+def sanitizer_options():
+    """For such a server: whatever is found is a failure, leaks included."""
+    suppressions = os.path.join(ROOT, "tests", "server", "lsan.supp")
+    code = "exitcode=%d:" % SANITIZER_FAILED
+    return {"ASAN_OPTIONS": code + "detect_stack_use_after_return=1:strict_string_checks=1",
+            "UBSAN_OPTIONS": code + "print_stacktrace=1",
+            "LSAN_OPTIONS": code + "print_suppressions=0:suppressions=" + suppressions,
+            "TSAN_OPTIONS": code.rstrip(":")}
+
+
 class Answer:
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body
@@ -80,7 +100,7 @@ class Server:
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [binary(), "--listen", "127.0.0.1:0", "--db", self.db, *args], stderr=log,
-                env={**os.environ, **(environment or {})})
+                env={**os.environ, **sanitizer_options(), **(environment or {})})
         _started.append(self.process)
         self.port = self._wait_for_port()
 
