@@ -113,6 +113,18 @@ static __always_inline struct walk *walk_spare(__u32 slot)
 {
 	return bpf_map_lookup_elem(&walk_spares, &slot);
 }
+
+/* Which one, or -1. A function of its own for the verifier, which else would go on from each. */
+__attribute__((noinline)) int walk_claim_spare(void)
+{
+	for (__u32 i = 0; i < WALK_SPARES; i++) {
+		struct walk *w = walk_spare(i);
+
+		if (w && !__sync_val_compare_and_swap(&w->busy, 0, 1))
+			return i;
+	}
+	return -1;
+}
 #endif
 
 /*
@@ -131,6 +143,10 @@ static __always_inline struct walk *walk_slot(__u32 slot)
  */
 static __always_inline struct walk *walk_claim(void)
 {
+#if WALK_SPARES
+	int spare;
+#endif
+
 	for (__u32 i = 0; i < WALK_SLOTS; i++) {
 		struct walk *w = walk_slot(i);
 
@@ -138,12 +154,9 @@ static __always_inline struct walk *walk_claim(void)
 			return w;
 	}
 #if WALK_SPARES
-	for (__u32 i = 0; i < WALK_SPARES; i++) {
-		struct walk *w = walk_spare(i);
-
-		if (w && !__sync_val_compare_and_swap(&w->busy, 0, 1))
-			return w;
-	}
+	spare = walk_claim_spare();
+	if (spare >= 0)
+		return walk_spare(spare);
 #endif
 	return NULL;
 }
@@ -238,13 +251,29 @@ static __always_inline void notify_miss(struct walk *w)
 }
 
 /*
+ * All frames from w->state on. Returns how it ended. A function of its own, as unwind_frame() is:
+ * the verifier would follow the caller's rest from each turn of the loop.
+ */
+__attribute__((noinline)) int walk_frames(struct walk *w)
+{
+	int end = UNWIND_TOO_DEEP;
+
+	if (!w)
+		return UNWIND_NO_MAPPING;
+	for (int i = 0; i <= STACK_MAX_FRAMES; i++) {
+		end = unwind_frame(w);
+		if (end != UNWIND_MORE)
+			break;
+	}
+	return end;
+}
+
+/*
  * Walk the user stack of the current task from w->state, which the caller has filled. The frames
  * are appended to w->event, which gets the walk's end.
  */
 static __always_inline void walk_user(struct walk *w, const struct target_proc *proc)
 {
-	int end = UNWIND_TOO_DEEP;
-
 	walk_mappings(w, proc);
 	w->window_len = 0;
 	w->leaf_object = WALK_NO_OBJECT;
@@ -252,13 +281,8 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 	w->xol = uprobe_page(bpf_get_current_task_btf());
 	if (w->xol && w->state.pc - w->xol < 4096)
 		leave_uprobe_page(w);
-	for (int i = 0; i <= STACK_MAX_FRAMES; i++) {
-		end = unwind_frame(w);
-		if (end != UNWIND_MORE)
-			break;
-	}
-	w->event.end = end;
-	if (end == UNWIND_NO_MAPPING)
+	w->event.end = walk_frames(w);
+	if (w->event.end == UNWIND_NO_MAPPING)
 		notify_miss(w);
 }
 
