@@ -337,10 +337,15 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(timeline_exit, struct task_struct *task)
 {
 	struct target_ids ids;
+	__u32 flags = 0;
 
-	if (ours(task, &ids))
-		put2(EVT_EXIT, ids.tid, task->exit_code,
-		     task->signal->live.counter ? 0 : EVENT_EXIT_GROUP);
+	if (!ours(task, &ids))
+		return 0;
+	if (!task->signal->live.counter)
+		flags |= EVENT_EXIT_GROUP;
+	if (task->signal->oom_mm)
+		flags |= EVENT_EXIT_OOM;
+	put2(EVT_EXIT, ids.tid, task->exit_code, flags);
 	return 0;
 }
 

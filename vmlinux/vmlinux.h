@@ -134,6 +134,7 @@ typedef struct {
 /* linux/sched/signal.h */
 struct signal_struct {
 	atomic_t live;
+	struct mm_struct *oom_mm; /* of a victim of the OOM killer */
 };
 
 /* linux/fs.h, linux/fdtable.h */

@@ -165,6 +165,7 @@ enum event_thread_flags {
 
 enum event_exit_flags {
 	EVENT_EXIT_GROUP = 1 << 0, /* the last thread of its process */
+	EVENT_EXIT_OOM = 1 << 1,   /* the kernel had chosen it for lack of memory */
 };
 
 enum event_waking_flags {
