@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "trace_ring.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util.h"
+
+/* A chunk, shared by the ring and a dump; never changed. */
+struct kept {
+	atomic_uint users;
+	struct trace_chunk_header header;
+	unsigned char payload[];
+};
+
+struct kept_list {
+	struct kept **items;
+	size_t nr, cap;
+	size_t first; /* of those that are still there */
+};
+
+struct dump {
+	pthread_t thread;
+	bool running;
+	atomic_bool done;
+	struct kept **items;
+	size_t nr;
+	struct trace_dump what;
+	char *path, *temporary;
+	int err;
+	uint64_t bytes;
+};
+
+struct trace_ring {
+	struct trace_chunks chunks;
+	size_t max_bytes;
+	uint64_t max_ns, newest;
+	struct kept_list dictionary, events;
+	struct trace_ring_stats stats;
+	struct dump dump;
+};
+
+static void put_kept(struct kept *k)
+{
+	if (atomic_fetch_sub(&k->users, 1) == 1)
+		free(k);
+}
+
+static size_t size_of(const struct kept *k)
+{
+	return sizeof(k->header) + k->header.size;
+}
+
+static void drop_first(struct trace_ring *r)
+{
+	struct kept *k = r->events.items[r->events.first++];
+
+	r->stats.bytes -= size_of(k);
+	r->stats.events -= k->header.events;
+	r->stats.dropped += k->header.events;
+	put_kept(k);
+}
+
+static void trim(struct trace_ring *r)
+{
+	struct kept_list *l = &r->events;
+
+	while (l->first < l->nr &&
+	       ((r->max_bytes && r->stats.bytes > r->max_bytes) ||
+		(r->max_ns && l->items[l->first]->header.last + r->max_ns < r->newest)))
+		drop_first(r);
+	/* The room at the front is used again when it is half of all. */
+	if (l->first > l->nr / 2) {
+		memmove(l->items, l->items + l->first, (l->nr - l->first) * sizeof(*l->items));
+		l->nr -= l->first;
+		l->first = 0;
+	}
+	r->stats.oldest = l->first < l->nr ? l->items[l->first]->header.first : 0;
+}
+
+static int take_chunk(struct trace_chunks *c, const struct trace_chunk_header *header,
+		      const void *payload)
+{
+	struct trace_ring *r = (struct trace_ring *)c;
+	bool events = header->type == TRACE_CHUNK_EVENTS;
+	struct kept_list *l = events ? &r->events : &r->dictionary;
+	struct kept *k;
+
+	if (array_grow((void **)&l->items, l->nr, &l->cap, sizeof(*l->items)))
+		return -ENOMEM;
+	k = malloc(sizeof(*k) + header->size);
+	if (!k)
+		return -ENOMEM;
+	atomic_init(&k->users, 1);
+	k->header = *header;
+	memcpy(k->payload, payload, header->size);
+	l->items[l->nr++] = k;
+	if (!events) {
+		r->stats.dictionary += size_of(k);
+		return 0;
+	}
+	r->stats.bytes += size_of(k);
+	r->stats.events += header->events;
+	r->newest = MAX(r->newest, header->last);
+	trim(r);
+	return 0;
+}
+
+struct trace_ring *trace_ring_new(size_t max_bytes, uint64_t max_ns)
+{
+	struct trace_ring *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	r->chunks = (struct trace_chunks){ .chunk = take_chunk };
+	r->max_bytes = max_bytes;
+	r->max_ns = max_ns;
+	return r;
+}
+
+static void list_release(struct kept_list *l)
+{
+	for (size_t i = l->first; i < l->nr; i++)
+		put_kept(l->items[i]);
+	free(l->items);
+}
+
+void trace_ring_free(struct trace_ring *r)
+{
+	uint64_t bytes;
+	int err;
+
+	if (!r)
+		return;
+	trace_ring_dumped(r, true, &err, &bytes);
+	list_release(&r->dictionary);
+	list_release(&r->events);
+	free(r);
+}
+
+struct trace_chunks *trace_ring_chunks(struct trace_ring *r)
+{
+	return &r->chunks;
+}
+
+void trace_ring_limit(struct trace_ring *r, size_t max_bytes, uint64_t max_ns)
+{
+	r->max_bytes = max_bytes;
+	r->max_ns = max_ns;
+	trim(r);
+}
+
+void trace_ring_stats(const struct trace_ring *r, struct trace_ring_stats *ret)
+{
+	*ret = r->stats;
+}
+
+/* ---------------------------------------------------------------- dumps ---- */
+
+/* Chunks are numbered anew: what the ring has let go is not missing from the file. */
+static int write_chunks(struct dump *d, struct trace_chunks *file)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->nr && !err; i++) {
+		struct trace_chunk_header h = d->items[i]->header;
+
+		h.serial = i;
+		trace_chunk_seal(&h);
+		err = file->chunk(file, &h, d->items[i]->payload);
+	}
+	if (!err)
+		err = file->finish(file, d->what.end);
+	return err;
+}
+
+static void *write_dump(void *arg)
+{
+	struct dump *d = arg;
+	struct trace_chunks *file;
+	uint64_t start = d->what.start;
+	int err, closed;
+
+	for (size_t i = 0; i < d->nr; i++) {
+		if (d->items[i]->header.type != TRACE_CHUNK_EVENTS)
+			continue;
+		start = d->items[i]->header.first;
+		break;
+	}
+	err = trace_file_create(d->temporary, start, d->what.realtime + (start - d->what.start),
+				&file);
+	if (!err) {
+		err = write_chunks(d, file);
+		d->bytes = trace_file_bytes(file);
+		closed = trace_file_close(file);
+		if (!err)
+			err = closed;
+		if (!err && rename(d->temporary, d->path))
+			err = -errno;
+		if (err)
+			unlink(d->temporary);
+	}
+	d->err = err;
+	atomic_store(&d->done, true);
+	return NULL;
+}
+
+static void dump_release(struct dump *d)
+{
+	for (size_t i = 0; i < d->nr; i++)
+		put_kept(d->items[i]);
+	free(d->items);
+	free(d->path);
+	free(d->temporary);
+	memset(d, 0, sizeof(*d));
+}
+
+/* All dictionaries, and the events that are wanted. */
+static int collect(struct trace_ring *r, struct dump *d)
+{
+	const struct kept_list *l = &r->events;
+
+	d->items = calloc(r->dictionary.nr + (l->nr - l->first) + 1, sizeof(*d->items));
+	if (!d->items)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->dictionary.nr; i++)
+		d->items[d->nr++] = r->dictionary.items[i];
+	for (size_t i = l->first; i < l->nr; i++)
+		if (l->items[i]->header.last >= d->what.from)
+			d->items[d->nr++] = l->items[i];
+	for (size_t i = 0; i < d->nr; i++)
+		atomic_fetch_add(&d->items[i]->users, 1);
+	return 0;
+}
+
+int trace_ring_dump(struct trace_ring *r, const struct trace_dump *what)
+{
+	struct dump *d = &r->dump;
+	int err = 0;
+
+	if (d->running)
+		return -EBUSY;
+	d->what = *what;
+	d->path = strdup(what->path);
+	if (asprintf(&d->temporary, "%s.partial", what->path) < 0)
+		d->temporary = NULL;
+	if (!d->path || !d->temporary)
+		err = -ENOMEM;
+	if (!err)
+		err = collect(r, d);
+	if (!err)
+		err = -pthread_create(&d->thread, NULL, write_dump, d);
+	if (err)
+		dump_release(d);
+	else
+		d->running = true;
+	return err;
+}
+
+int trace_ring_dumped(struct trace_ring *r, bool wait, int *ret_err, uint64_t *ret_bytes)
+{
+	struct dump *d = &r->dump;
+
+	if (!d->running || (!wait && !atomic_load(&d->done)))
+		return 0;
+	pthread_join(d->thread, NULL);
+	*ret_err = d->err;
+	*ret_bytes = d->bytes;
+	dump_release(d);
+	return 1;
+}
