@@ -177,8 +177,22 @@ $(B)/bpf/vmlinux_check.bpf.o: tests/unit/vmlinux_check.bpf.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -Ivmlinux -D__TARGET_ARCH_$(ARCH) -MMD -MP -c $< -o $@
 
+# Programs of the live tests, with the library in them; and what they load.
+LIVE_PROGS := $(patsubst tests/live/%.c,$(B)/live/%,$(filter-out %.bpf.c,$(wildcard tests/live/*.c))) \
+              $(patsubst tests/live/%.bpf.c,$(B)/live/%.bpf.o,$(wildcard tests/live/*.bpf.c))
+
+$(B)/live/%.bpf.o: tests/live/%.bpf.c
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -D__TARGET_ARCH_$(ARCH) -MMD -MP -c $< -o $@
+
+$(B)/live/%: tests/live/%.c $(LIB_OBJS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(OPT) $(TOOLS_CFLAGS) $(CFLAGS) -MMD -MP $< $(LIB_OBJS) $(TOOLS_LIBS) -o $@
+
 # No root, no BTF of the running kernel.
-check: all bpf $(UNIT_BINS) $(WORKLOADS) $(B)/bpf/vmlinux_check.bpf.o
+check: all bpf $(UNIT_BINS) $(WORKLOADS) $(LIVE_PROGS) $(B)/bpf/vmlinux_check.bpf.o
 	$(Q)tests/run-unit $(B)
 	$(Q)python3 tests/bench/test_arithmetic.py
 	$(Q)python3 tests/browser/test_flame.py $(B)

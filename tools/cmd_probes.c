@@ -193,7 +193,7 @@ static int list(const struct options *o, const struct images *images)
 static int run(void *arg)
 {
 	const struct options *o = arg;
-	struct images images;
+	struct images images = { .root_fd = -1 };
 	int status;
 
 	status = o->file ? open_file(o, &images) : open_process(o, &images);

@@ -155,9 +155,7 @@ static bool is_refused(const uint8_t *insn, size_t size)
 	for (size_t i = 0; i < ARRAY_SIZE(bad_prefixes); i++)
 		if (has_prefix(insn, size, bad_prefixes[i]))
 			return true;
-	/* int3, int, hlt; syscall and ud2 (good_insns_64, good_2byte_insns) */
-	return insn[0] == 0xcc || insn[0] == 0xcd || insn[0] == 0xf4 ||
-	       (size == 2 && insn[0] == 0x0f && (insn[1] == 0x05 || insn[1] == 0x0b));
+	return insn[0] == 0xcc || insn[0] == 0xcd || insn[0] == 0xf4; /* int3, int, hlt */
 }
 
 enum probe_insn_kind probe_insn_kind(const uint8_t *insn, size_t size, uint64_t vaddr)
