@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+#include "timeline_triggers.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "id_map.h"
+#include "util.h"
+
+struct thread {
+	uint64_t blocked, runnable; /* since; 0: not */
+	uint64_t request;
+	uint64_t blocked_request; /* that it worked on when it blocked */
+	bool idle;		  /* it waits for events */
+};
+
+struct request {
+	uint64_t begin;
+};
+
+struct triggers {
+	struct trigger *items;
+	size_t nr;
+	struct id_map threads, requests;
+	bool has_requests; /* the target tells of requests */
+	struct {
+		uint32_t pid;
+		bool above;
+	} * rss; /* processes whose memory is known */
+	size_t nr_rss, cap_rss;
+};
+
+/* ---------------------------------------------------------------- conditions ---- */
+
+static const struct {
+	const char *text;
+	enum trigger_op op;
+} ops[] = {
+	{ ">=", TRIGGER_GE }, { "<=", TRIGGER_LE }, { "==", TRIGGER_EQ },
+	{ "!=", TRIGGER_NE }, { ">", TRIGGER_GT },  { "<", TRIGGER_LT },
+};
+
+static const struct {
+	const char *name;
+	enum trigger_kind kind;
+	int (*parse)(const char *text, uint64_t *ret); /* NULL: takes no value */
+	const char *wants;
+} conditions[] = {
+	{ "latency", TRIGGER_LATENCY, parse_duration, "wants a time, as in latency>50ms" },
+	{ "status", TRIGGER_STATUS, NULL, "wants a number, as in status>=500" },
+	{ "blocked", TRIGGER_BLOCKED, parse_duration, "wants a time, as in blocked>100ms" },
+	{ "runqueue", TRIGGER_RUNQUEUE, parse_duration, "wants a time, as in runqueue>20ms" },
+	{ "rss", TRIGGER_RSS, parse_size, "wants a size, as in rss>512MB" },
+	{ "signal", TRIGGER_SIGNAL, NULL, NULL },
+	{ "exit", TRIGGER_EXIT, NULL, NULL },
+	{ "oom", TRIGGER_OOM, NULL, NULL },
+};
+
+static const char *parse_op(const char *at, enum trigger_op *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		if (!strncmp(at, ops[i].text, strlen(ops[i].text))) {
+			*ret = ops[i].op;
+			return at + strlen(ops[i].text);
+		}
+	}
+	return NULL;
+}
+
+/* A number of C's kinds with a sign; all of the text up to `end`. */
+static int parse_number(const char *text, const char *end, uint64_t *ret)
+{
+	char *stop;
+	long long value;
+
+	if (!isdigit((unsigned char)text[*text == '-']))
+		return -EINVAL;
+	errno = 0;
+	value = strtoll(text, &stop, 0);
+	if (errno || stop != end)
+		return -EINVAL;
+	*ret = (uint64_t)value;
+	return 0;
+}
+
+/* `NAME(argN OP VALUE)`, `NAME()` or `NAME` alone. */
+static int parse_probe(const char *text, struct trigger *t, const char **ret_why)
+{
+	const char *open = strchr(text, '('), *at, *end = text + strlen(text);
+	uint64_t arg;
+	char *stop;
+
+	t->kind = TRIGGER_PROBE;
+	t->probe = open ? strndup(text, open - text) : strdup(text);
+	if (!t->probe)
+		return -ENOMEM;
+	t->usdt = strchr(t->probe, ':') && !strstr(t->probe, "::");
+	*ret_why = "is no condition: latency>50ms, status>=500, blocked>100ms, runqueue>20ms, "
+		   "rss>512MB, signal, exit, oom, provider:probe(arg2>=500) or function(arg1==0)";
+	if (!*t->probe || strpbrk(t->probe, " <>=!"))
+		return -EINVAL;
+	t->any = !open || !strcmp(open, "()");
+	if (t->any)
+		return 0;
+	*ret_why = "wants an argument from arg0 to arg5 compared with a number in its parentheses";
+	if (strncmp(open + 1, "arg", 3) || end[-1] != ')' || !isdigit((unsigned char)open[4]))
+		return -EINVAL;
+	arg = strtoul(open + 4, &stop, 10);
+	at = arg < 6 ? parse_op(stop, &t->op) : NULL;
+	t->arg = arg;
+	return at ? parse_number(at, end - 1, &t->value) : -EINVAL;
+}
+
+static int parse_condition(size_t i, const char *rest, struct trigger *t, const char **ret_why)
+{
+	const char *at;
+
+	t->kind = conditions[i].kind;
+	*ret_why = conditions[i].wants ? conditions[i].wants : "takes no value";
+	if (!conditions[i].wants)
+		return *rest ? -EINVAL : 0;
+	at = parse_op(rest, &t->op);
+	if (!at)
+		return -EINVAL;
+	if (conditions[i].parse)
+		return conditions[i].parse(at, &t->value) ? -EINVAL : 0;
+	return parse_number(at, at + strlen(at), &t->value);
+}
+
+int trigger_parse(const char *text, struct trigger *ret, const char **ret_why)
+{
+	struct trigger t = { .text = text };
+	size_t len = strcspn(text, "<>=!"), i = 0;
+	int err;
+
+	while (i < ARRAY_SIZE(conditions) &&
+	       (strlen(conditions[i].name) != len || strncmp(conditions[i].name, text, len)))
+		i++;
+	err = i < ARRAY_SIZE(conditions) ? parse_condition(i, text + len, &t, ret_why)
+					 : parse_probe(text, &t, ret_why);
+	if (err)
+		trigger_release(&t);
+	else
+		*ret = t;
+	return err;
+}
+
+void trigger_release(struct trigger *t)
+{
+	free(t->probe);
+	t->probe = NULL;
+}
+
+static bool holds(const struct trigger *t, uint64_t value)
+{
+	int64_t a = (int64_t)value, b = (int64_t)t->value;
+
+	switch (t->op) {
+	case TRIGGER_GT:
+		return a > b;
+	case TRIGGER_GE:
+		return a >= b;
+	case TRIGGER_LT:
+		return a < b;
+	case TRIGGER_LE:
+		return a <= b;
+	case TRIGGER_EQ:
+		return a == b;
+	case TRIGGER_NE:
+		return a != b;
+	}
+	return false;
+}
+
+/* ---------------------------------------------------------------- events ---- */
+
+struct triggers *triggers_new(struct trigger *items, size_t nr)
+{
+	struct triggers *t = calloc(1, sizeof(*t));
+
+	if (!t) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	t->items = items;
+	t->nr = nr;
+	return t;
+}
+
+static void map_free(struct id_map *m)
+{
+	size_t at = 0;
+	void *value;
+
+	while ((value = id_map_each(m, &at)))
+		free(value);
+	id_map_release(m);
+}
+
+void triggers_free(struct triggers *t)
+{
+	if (!t)
+		return;
+	map_free(&t->threads);
+	map_free(&t->requests);
+	free(t->rss);
+	free(t);
+}
+
+/* What is known of a, made if need be; NULL for lack of memory. */
+static void *get(struct id_map *m, uint64_t a, size_t size)
+{
+	void *value = id_map_find(m, a, 0);
+
+	if (value)
+		return value;
+	value = calloc(1, size);
+	if (!value || id_map_reserve(m)) {
+		free(value);
+		return NULL;
+	}
+	id_map_add(m, a, 0, value);
+	return value;
+}
+
+/* The first trigger of a kind whose condition holds for a value. */
+static int fire(struct triggers *t, enum trigger_kind kind, uint64_t value,
+		const struct trigger_hit *hit, struct trigger_hit *ret)
+{
+	for (size_t i = 0; i < t->nr; i++) {
+		struct trigger *item = &t->items[i];
+		bool plain = kind == TRIGGER_SIGNAL || kind == TRIGGER_EXIT || kind == TRIGGER_OOM;
+
+		if (item->kind != kind || (!plain && !holds(item, value)))
+			continue;
+		item->fired++;
+		*ret = *hit;
+		ret->trigger = item;
+		return 1;
+	}
+	return 0;
+}
+
+static int request_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
+			 struct trigger_hit *ret)
+{
+	struct request *r;
+	int fired = 0;
+
+	t->has_requests = true;
+	hit->request = e->begin.request;
+	if (e->kind == EVT_REQUEST_BEGIN) {
+		r = get(&t->requests, hit->request, sizeof(*r));
+		if (!r)
+			return -ENOMEM;
+		r->begin = e->time;
+		return 0;
+	}
+	r = id_map_remove(&t->requests, hit->request, 0);
+	if (r) {
+		hit->begin = r->begin;
+		fired = fire(t, TRIGGER_LATENCY, e->time - r->begin, hit, ret);
+	}
+	free(r);
+	return fired ? fired : fire(t, TRIGGER_STATUS, e->end.status, hit, ret);
+}
+
+static int came_back(struct triggers *t, struct thread *th, struct trigger_hit *hit,
+		     struct trigger_hit *ret)
+{
+	uint64_t runnable = th->runnable, blocked = th->blocked, request = th->blocked_request;
+	uint64_t until = runnable ? runnable : hit->time;
+	int fired = 0;
+
+	th->runnable = th->blocked = 0;
+	hit->request = request;
+	if (blocked && until > blocked && (t->has_requests ? request != 0 : !th->idle)) {
+		hit->begin = blocked;
+		fired = fire(t, TRIGGER_BLOCKED, until - blocked, hit, ret);
+	}
+	if (!fired && runnable) {
+		hit->begin = runnable;
+		fired = fire(t, TRIGGER_RUNQUEUE, hit->time - runnable, hit, ret);
+	}
+	return fired;
+}
+
+static int thread_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
+			struct trigger_hit *ret)
+{
+	uint32_t tid = e->kind == EVT_WAKING ? e->waking.wakee : e->tid;
+	struct thread *th = get(&t->threads, tid, sizeof(*th));
+
+	if (!th)
+		return -ENOMEM;
+	switch (e->kind) {
+	case EVT_REQUEST_RUN:
+		th->request = e->run.request;
+		t->has_requests = true;
+		return 0;
+	case EVT_REQUEST_PAUSE:
+		th->request = 0;
+		return 0;
+	case EVT_WAKING:
+		if (th->blocked && !th->runnable)
+			th->runnable = e->time;
+		return 0;
+	case EVT_SWITCH_OUT:
+		th->blocked_request = th->request;
+		th->idle = e->out.state == THREAD_EPOLL;
+		th->blocked = th->runnable = 0;
+		if (e->out.state == THREAD_RUNNABLE || e->out.state == THREAD_PREEMPTED)
+			th->runnable = e->time;
+		else if (e->out.state != THREAD_DEAD)
+			th->blocked = e->time;
+		return 0;
+	default:
+		return came_back(t, th, hit, ret);
+	}
+}
+
+/* Fires when the line is crossed, not for as long as it is. */
+static int rss_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
+		     struct trigger_hit *ret)
+{
+	size_t at = 0;
+	int fired;
+
+	if (e->counter.counter != COUNTER_RSS)
+		return 0;
+	while (at < t->nr_rss && t->rss[at].pid != e->tid)
+		at++;
+	if (at == t->nr_rss) {
+		if (array_grow((void **)&t->rss, t->nr_rss, &t->cap_rss, sizeof(*t->rss)))
+			return -ENOMEM;
+		t->rss[t->nr_rss].above = false;
+		t->rss[t->nr_rss++].pid = e->tid;
+	}
+	if (t->rss[at].above) {
+		/* Still? fire() would count it. */
+		bool above = false;
+
+		for (size_t i = 0; i < t->nr; i++)
+			above |= t->items[i].kind == TRIGGER_RSS &&
+				 holds(&t->items[i], e->counter.value);
+		t->rss[at].above = above;
+		return 0;
+	}
+	fired = fire(t, TRIGGER_RSS, e->counter.value, hit, ret);
+	t->rss[at].above = fired > 0;
+	return fired;
+}
+
+/* signal(7): the default of these is to end the process. SIGKILL is seen as its exit. */
+static bool is_fatal(uint64_t signo)
+{
+	switch (signo) {
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGILL:
+	case SIGFPE:
+	case SIGABRT:
+	case SIGSYS:
+	case SIGTRAP:
+	case SIGQUIT:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int exit_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
+		      struct trigger_hit *ret)
+{
+	free(id_map_remove(&t->threads, e->tid, 0));
+	if (e->exit.flags & EVENT_EXIT_OOM && fire(t, TRIGGER_OOM, 0, hit, ret))
+		return 1;
+	return e->exit.flags & EVENT_EXIT_GROUP ? fire(t, TRIGGER_EXIT, 0, hit, ret) : 0;
+}
+
+int triggers_event(struct triggers *t, const struct event *e, struct trigger_hit *ret)
+{
+	struct trigger_hit hit = { .time = e->time, .begin = e->time, .tid = e->tid };
+	struct thread *th;
+	int err;
+
+	switch (e->kind) {
+	case EVT_REQUEST_BEGIN:
+		err = request_event(t, e, &hit, ret);
+		th = err < 0 ? NULL : get(&t->threads, e->tid, sizeof(*th));
+		if (th && e->begin.flags & EVENT_REQUEST_RUNS)
+			th->request = e->begin.request;
+		return th ? err : -ENOMEM;
+	case EVT_REQUEST_END:
+		return request_event(t, e, &hit, ret);
+	case EVT_REQUEST_RUN:
+	case EVT_REQUEST_PAUSE:
+	case EVT_WAKING:
+	case EVT_SWITCH_OUT:
+	case EVT_SWITCH_IN:
+		return thread_event(t, e, &hit, ret);
+	case EVT_COUNTER:
+		return rss_event(t, e, &hit, ret);
+	case EVT_SIGNAL:
+		th = id_map_find(&t->threads, e->tid, 0);
+		hit.request = th ? th->request : 0;
+		return is_fatal(e->signal.signo) ? fire(t, TRIGGER_SIGNAL, 0, &hit, ret) : 0;
+	case EVT_EXIT:
+		return exit_event(t, e, &hit, ret);
+	default:
+		return 0;
+	}
+}
+
+int triggers_probe(struct triggers *t, bool usdt, const char *name, const uint64_t *args,
+		   unsigned int nr, uint64_t time, uint32_t tid, struct trigger_hit *ret)
+{
+	struct thread *th = id_map_find(&t->threads, tid, 0);
+
+	for (size_t i = 0; i < t->nr; i++) {
+		struct trigger *item = &t->items[i];
+
+		if (item->kind != TRIGGER_PROBE || item->usdt != usdt || strcmp(item->probe, name))
+			continue;
+		if (!item->any && !holds(item, item->arg < nr ? args[item->arg] : 0))
+			continue;
+		item->fired++;
+		*ret = (struct trigger_hit){ .trigger = item,
+					     .time = time,
+					     .begin = time,
+					     .request = th ? th->request : 0,
+					     .tid = tid };
+		return 1;
+	}
+	return 0;
+}
