@@ -92,11 +92,13 @@ static int on_state(void *ctx, struct timeline_thread *t, const struct timeline_
 	return 0;
 }
 
-static int on_run(void *ctx, struct timeline_thread *t, uint16_t cpu, uint64_t start, uint64_t end)
+static int on_run(void *ctx, struct timeline_thread *t, uint16_t cpu, uint64_t start, uint64_t end,
+		  unsigned int then)
 {
 	struct seen *s = ctx;
 
 	find(s, t);
+	assert_true(then < THREAD_NR_STATES && then != THREAD_SYSCALL);
 	assert_true(cpu < ARRAY_SIZE(s->cpu_last));
 	assert_true(end > start);
 	assert_true(start >= s->cpu_last[cpu]);

@@ -21,6 +21,7 @@ static void apply(struct analysis *a, const struct event *e)
 	struct thread *t;
 
 	switch (e->kind) {
+	case EVT_PROCESS:
 	case EVT_THREAD:
 	case EVT_NAME:
 	case EVT_EXEC:

@@ -73,12 +73,13 @@ struct timeline_span {
 struct timeline_request;
 
 struct timeline_thread {
-	uint32_t tid, pid, name; /* name: string */
-	uint64_t serial;	 /* no two threads have the same, though they have the same TID */
-	uint64_t born, died;	 /* within the window; died 0: alive */
-	bool foreign;		 /* only its name and whom it wakes is known */
-	bool before;		 /* it was there when the recording began */
-	bool chosen;		 /* by the filter */
+	uint32_t tid, pid;
+	uint32_t name, process; /* strings; process 0: not known */
+	uint64_t serial;	/* no two threads have the same, though they have the same TID */
+	uint64_t born, died;	/* within the window; died 0: alive */
+	bool foreign;		/* only its name and whom it wakes is known */
+	bool before;		/* it was there when the recording began */
+	bool chosen;		/* by the filter */
 	/* Now. `since` is not before the window. */
 	uint64_t since;
 	uint8_t state;

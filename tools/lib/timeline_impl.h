@@ -49,6 +49,10 @@ struct cpu {
 	uint64_t since;
 };
 
+struct process_name {
+	uint32_t pid, name;
+};
+
 struct loss {
 	uint64_t from, until;
 	uint64_t max_until; /* of this and all before */
@@ -64,9 +68,10 @@ struct analysis {
 	uint64_t now;
 	bool inside; /* the window has begun */
 	bool by_request;
-	bool no_sched;		/* not recorded: states stay UNKNOWN */
-	struct id_map threads;	/* by TID */
-	struct id_map requests; /* by process and id */
+	bool no_sched;		 /* not recorded: states stay UNKNOWN */
+	struct id_map threads;	 /* by TID */
+	struct id_map requests;	 /* by process and id */
+	struct id_map processes; /* by PID: struct process_name */
 	struct request *free_requests;
 	struct cpu *cpus;
 	size_t nr_cpus, cap_cpus;
@@ -117,7 +122,7 @@ struct thread *thread_new(struct analysis *a, uint32_t tid);
 struct thread *thread_get(struct analysis *a, uint32_t tid);
 /* The state so far ends at `time`. */
 void thread_close(struct analysis *a, struct thread *t, uint64_t time);
-void thread_leave_cpu(struct analysis *a, struct thread *t, uint64_t time);
+void thread_leave_cpu(struct analysis *a, struct thread *t, uint64_t time, unsigned int then);
 void thread_take_cpu(struct analysis *a, struct thread *t, uint16_t cpu);
 unsigned int thread_running_state(const struct thread *t);
 /* The begin of the first loss since the thread's state began, or 0. */

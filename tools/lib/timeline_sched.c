@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the events of the scheduler, and of threads that come and go, do to their states. */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "timeline_impl.h"
 #include "util.h"
 
@@ -56,7 +59,7 @@ static void switch_out(struct analysis *a, struct thread *t, const struct event 
 	}
 	if (state != THREAD_RUNNABLE && state != THREAD_PREEMPTED && !thread_state_blocked(state))
 		state = THREAD_UNKNOWN;
-	thread_leave_cpu(a, t, a->now);
+	thread_leave_cpu(a, t, a->now, (unsigned int)state);
 	if (state == THREAD_PREEMPTED && thread_shown(a, t))
 		t->pub.preemptions++;
 	if (t->pub.request)
@@ -148,6 +151,7 @@ static void exec(struct analysis *a, struct thread *t, const struct event *e)
 	if (old && old != t)
 		thread_die(a, old, a->now);
 	thread_runs(a, t, e->cpu);
+	name_process(a, t->pub.pid, e->exec.name);
 	rename_thread(a, t, e->exec.name);
 	if (thread_shown(a, t))
 		TELL(a, instant, &t->pub, e);
@@ -188,10 +192,31 @@ static void leave(struct analysis *a, struct thread *t, const struct event *e)
 		thread_die(a, t, a->now);
 }
 
+static void name_process(struct analysis *a, uint32_t pid, uint64_t name)
+{
+	struct process_name *p = id_map_find(&a->processes, pid, 0);
+
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p || id_map_reserve(&a->processes)) {
+			free(p);
+			a->err = -ENOMEM;
+			return;
+		}
+		p->pid = pid;
+		id_map_add(&a->processes, pid, 0, p);
+	}
+	p->name = (uint32_t)name;
+}
+
 void thread_event(struct analysis *a, const struct event *e)
 {
 	struct thread *t;
 
+	if (e->kind == EVT_PROCESS) {
+		name_process(a, e->tid, e->process.name);
+		return;
+	}
 	if (e->kind == EVT_THREAD) {
 		appear(a, e);
 		return;

@@ -65,6 +65,13 @@ struct thread *thread_of(struct analysis *a, const struct event *e)
 	return t;
 }
 
+static uint32_t process_name(const struct analysis *a, uint32_t pid)
+{
+	const struct process_name *p = id_map_find(&a->processes, pid, 0);
+
+	return p ? p->name : 0;
+}
+
 bool thread_shown(struct analysis *a, struct thread *t)
 {
 	if (!a->inside || t->pub.foreign || !t->pub.chosen)
@@ -74,6 +81,7 @@ bool thread_shown(struct analysis *a, struct thread *t)
 	if (!t->announced) {
 		a->totals.threads += !t->known;
 		t->announced = t->known = true;
+		t->pub.process = process_name(a, t->pub.pid);
 		TELL(a, thread, &t->pub);
 	}
 	return true;
@@ -138,6 +146,9 @@ void thread_set(struct analysis *a, struct thread *t, uint64_t time, unsigned in
 		request_follow(a, r, t, time);
 }
 
+static void tell_run(struct analysis *a, struct thread *t, struct cpu *c, uint64_t time,
+		     unsigned int then);
+
 void thread_works(struct analysis *a, struct thread *t, struct request *r)
 {
 	struct request *old = (struct request *)t->pub.request;
@@ -145,6 +156,8 @@ void thread_works(struct analysis *a, struct thread *t, struct request *r)
 	if (old == r)
 		return;
 	thread_close(a, t, a->now);
+	if (a->by_request && t->pub.cpu < a->nr_cpus && a->cpus[t->pub.cpu].current == t)
+		tell_run(a, t, &a->cpus[t->pub.cpu], a->now, THREAD_USER);
 	if (old) {
 		request_account(a, old, a->now);
 		request_remove_runner(old, t);
@@ -175,14 +188,22 @@ static struct cpu *cpu_of(struct analysis *a, uint16_t cpu)
 	return &a->cpus[cpu];
 }
 
-void thread_leave_cpu(struct analysis *a, struct thread *t, uint64_t time)
+/* What it has run so far is told, if it is. */
+static void tell_run(struct analysis *a, struct thread *t, struct cpu *c, uint64_t time,
+		     unsigned int then)
+{
+	if (time > c->since && thread_shown(a, t))
+		TELL(a, run, &t->pub, t->pub.cpu, c->since, time, then);
+	c->since = time;
+}
+
+void thread_leave_cpu(struct analysis *a, struct thread *t, uint64_t time, unsigned int then)
 {
 	struct cpu *c = t->pub.cpu == EVENT_NO_CPU ? NULL : cpu_of(a, t->pub.cpu);
 
 	if (!c || c->current != t)
 		return;
-	if (time > c->since && thread_shown(a, t))
-		TELL(a, run, &t->pub, t->pub.cpu, c->since, time);
+	tell_run(a, t, c, time, then);
 	c->current = NULL;
 }
 
@@ -206,7 +227,7 @@ void thread_doubt(struct analysis *a, struct thread *t, uint64_t time)
 {
 	struct request *r = (struct request *)t->pub.request;
 
-	thread_leave_cpu(a, t, time);
+	thread_leave_cpu(a, t, time, THREAD_UNKNOWN);
 	thread_set(a, t, time, THREAD_UNKNOWN);
 	spans_cut(a, t, time);
 	t->pub.lost++;
@@ -239,7 +260,7 @@ void thread_die(struct analysis *a, struct thread *t, uint64_t time)
 {
 	struct request *r = (struct request *)t->pub.request;
 
-	thread_leave_cpu(a, t, time);
+	thread_leave_cpu(a, t, time, THREAD_DEAD);
 	thread_close(a, t, time);
 	spans_cut(a, t, time);
 	if (r) {
@@ -266,7 +287,7 @@ static void displaced(struct analysis *a, struct thread *t)
 		return;
 	}
 	thread_missed(a, t);
-	thread_leave_cpu(a, t, a->now);
+	thread_leave_cpu(a, t, a->now, THREAD_UNKNOWN);
 	if (thread_state_running(t->pub.state))
 		thread_set(a, t, a->now, THREAD_UNKNOWN);
 }
@@ -280,7 +301,7 @@ void thread_take_cpu(struct analysis *a, struct thread *t, uint16_t cpu)
 	if (c->current && c->current != t)
 		displaced(a, c->current);
 	if (t->pub.cpu != cpu)
-		thread_leave_cpu(a, t, a->now);
+		thread_leave_cpu(a, t, a->now, THREAD_UNKNOWN);
 	if (c->current != t) {
 		c->current = t;
 		c->since = a->now;
@@ -364,7 +385,7 @@ void threads_end(struct analysis *a)
 	for (size_t at = 0; (t = id_map_each(&a->threads, &at));) {
 		uint64_t end = t->exit_time ? t->exit_time : a->totals.end;
 
-		thread_leave_cpu(a, t, end);
+		thread_leave_cpu(a, t, end, t->exit_time ? THREAD_DEAD : THREAD_USER);
 		thread_close(a, t, end);
 		spans_cut(a, t, end);
 		if (t->exit_time)
@@ -377,6 +398,7 @@ void threads_end(struct analysis *a)
 
 void threads_release(struct analysis *a)
 {
+	struct process_name *p;
 	struct thread *t;
 
 	for (size_t at = 0; (t = id_map_each(&a->threads, &at));) {
@@ -384,6 +406,9 @@ void threads_release(struct analysis *a)
 		free(t);
 	}
 	id_map_release(&a->threads);
+	for (size_t at = 0; (p = id_map_each(&a->processes, &at));)
+		free(p);
+	id_map_release(&a->processes);
 	free(a->cpus);
 	free(a->losses);
 	free(a->ios);
