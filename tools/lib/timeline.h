@@ -155,9 +155,12 @@ struct timeline_visitor {
 	int (*thread)(void *ctx, struct timeline_thread *t);
 	int (*thread_end)(void *ctx, struct timeline_thread *t);
 	int (*state)(void *ctx, struct timeline_thread *t, const struct timeline_interval *i);
-	/* It was on a CPU. */
-	int (*run)(void *ctx, struct timeline_thread *t, uint16_t cpu, uint64_t start,
-		   uint64_t end);
+	/*
+	 * It was on a CPU, and then in state `then`: THREAD_UNKNOWN after a loss, THREAD_USER if it
+	 * stays there, but the window ends, or what the filter leaves of it.
+	 */
+	int (*run)(void *ctx, struct timeline_thread *t, uint16_t cpu, uint64_t start, uint64_t end,
+		   unsigned int then);
 	/* e: the event of its begin or end, with its arguments; NULL at the window's ends. */
 	int (*span_begin)(void *ctx, struct timeline_thread *t, const struct timeline_span *s,
 			  const struct event *e);

@@ -144,6 +144,23 @@ static void rename_thread(struct analysis *a, struct thread *t, uint64_t name)
 	thread_shown(a, t);
 }
 
+static void name_process(struct analysis *a, uint32_t pid, uint64_t name)
+{
+	struct process_name *p = id_map_find(&a->processes, pid, 0);
+
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p || id_map_reserve(&a->processes)) {
+			free(p);
+			a->err = -ENOMEM;
+			return;
+		}
+		p->pid = pid;
+		id_map_add(&a->processes, pid, 0, p);
+	}
+	p->name = (uint32_t)name;
+}
+
 static void exec(struct analysis *a, struct thread *t, const struct event *e)
 {
 	struct thread *old = thread_find(a, (uint32_t)e->exec.old_tid);
@@ -190,23 +207,6 @@ static void leave(struct analysis *a, struct thread *t, const struct event *e)
 		t->exit_time = a->now;
 	else
 		thread_die(a, t, a->now);
-}
-
-static void name_process(struct analysis *a, uint32_t pid, uint64_t name)
-{
-	struct process_name *p = id_map_find(&a->processes, pid, 0);
-
-	if (!p) {
-		p = calloc(1, sizeof(*p));
-		if (!p || id_map_reserve(&a->processes)) {
-			free(p);
-			a->err = -ENOMEM;
-			return;
-		}
-		p->pid = pid;
-		id_map_add(&a->processes, pid, 0, p);
-	}
-	p->name = (uint32_t)name;
 }
 
 void thread_event(struct analysis *a, const struct event *e)
