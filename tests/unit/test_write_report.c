@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "lib/formats.h"
 #include "profile_fixture.h"
 #include "report_fixture.h"
@@ -260,13 +262,156 @@ static void test_hostile_json(void **state)
 	report_free(r);
 }
 
+/* ---------------------------------------------------------------- SVG ---- */
+
+#define READ_SVG                                                                                 \
+	"import sys, xml.etree.ElementTree as E\n"                                               \
+	"N = \"{http://www.w3.org/2000/svg}\"\n"                                                 \
+	"root = E.parse(sys.argv[1]).getroot()\n"                                                \
+	"B = [(g.find(N + \"title\").text, g.find(N + \"rect\").attrib) for g in root.iter(N + " \
+	"\"g\")]\n"                                                                              \
+	"T = [t.text or \"\" for t in root.iter(N + \"text\")]\n"
+
+/* Bars as high as their counts, spans as wide as their times, and said in words, too. */
+static void test_svg(void **state)
+{
+	struct report *r = fixture_report();
+	struct strbuf out;
+
+	(void)state;
+	fixture_need("python3");
+	fixture_write_report(write_report_svg, r, &plain, &out);
+	assert_python(
+		READ_SVG
+		"bars = {t: float(a[\"height\"]) for t, a in B if \" requests, \" in t}\n"
+		"print(len(bars), [t for t in bars if t.startswith(\"[2.10ms, 3.15ms): 349\")])\n"
+		"top = max(bars.values())\n"
+		"print(all(abs(h / top - int(t.split(\": \")[1].split()[0]) / 349) < 0.01\n"
+		"      for t, h in bars.items()))\n"
+		"spans = {t.split(\"\\n\")[0]: float(a[\"width\"]) for t, a in B if \", from \" in t}\n"
+		"print(round(spans[\"waiting for the writer\"] / spans[\"disk\"], 1))\n"
+		"print([t.split(\"\\n\")[2:] for t, a in B if t.startswith(\"disk\")][0])\n"
+		"print([t for t in T if t.startswith(\"p\")],\n"
+		"      len([p for p in root.iter(N + \"polyline\")]))\n"
+		"right = float(root.get(\"width\"))\n"
+		"print(all(0 <= float(a[\"x\"]) and float(a[\"x\"]) + float(a[\"width\"]) <= right "
+		"for t, a in B))\n"
+		"print(all(0 < float(a[\"y\"]) and float(a[\"y\"]) + float(a[\"height\"]) <= "
+		"float(root.get(\"height\")) for t, a in B))",
+		&out,
+		"7 ['[2.10ms, 3.15ms): 349 requests, 34.90%']\n"
+		"True\n"
+		"3.3\n"
+		"['  fdatasync  [libc.so.6]', '  unixSync  [libsqlite3.so.0]', '  writer_run  "
+		"db_writer.c:77']\n"
+		"['p50 3.49ms', 'p90 219ms', 'p99 255ms', 'p99.9 259ms'] 2\n"
+		"True\nTrue\n");
+	assert_has(&out, "prefers-color-scheme:dark");
+	assert_lacks(&out, "<script");
+	assert_lacks(&out, "href");
+	strbuf_release(&out);
+	report_free(r);
+}
+
+static void test_hostile_svg(void **state)
+{
+	struct report *r = fixture_bad_report();
+	struct strbuf out;
+
+	(void)state;
+	fixture_need("python3");
+	fixture_write_report(write_report_svg, r, &plain, &out);
+	assert_python(READ_SVG
+		      "print(len([t for t, a in B if \", from \" in t]), max(map(len, T)) <= 170)\n"
+		      "print(any(t.startswith(\"<script>alert(1)\") for t in T),\n"
+		      "      [e.tag for e in root.iter() if \"script\" in e.tag],\n"
+		      "      any(\"]]>--><![CDATA[\" in t for t in T))",
+		      &out, "8 True\nTrue [] True\n");
+	strbuf_release(&out);
+	report_free(r);
+}
+
+/* A report without pictures says so, one without anything is still a picture. */
+static void test_empty(void **state)
+{
+	struct report *r = report_new();
+	struct strbuf out;
+
+	(void)state;
+	fixture_write_report(write_report_svg, r, &plain, &out);
+	assert_has(&out, "Nothing to draw");
+	strbuf_release(&out);
+	fixture_write_report(write_report_text, r, &plain, &out);
+	assert_string_equal(strbuf_str(&out), "command  prog \"x\"\npid      4711\n");
+	strbuf_release(&out);
+	report_table(report_section(r, "s", "S"), "t", NULL, fixture_routes, 2);
+	report_waterfall(report_section(r, "w", "W"), "w", NULL);
+	report_histogram(report_section(r, "h", "H"), "h", NULL, REPORT_NS, "things");
+	report_series(report_section(r, "o", "O"), "o", NULL, fixture_lines, 2);
+	fixture_write_report(write_report_text, r, &plain, &out);
+	assert_has(&out, "\nS\nnone\n\nW\nnone\n\nH\n0 things\n\nO\nnone\n");
+	strbuf_release(&out);
+	fixture_write_report(write_report_svg, r, &plain, &out);
+	assert_has(&out, ">none</text>");
+	strbuf_release(&out);
+	fixture_write_report(write_report_json, r, &plain, &out);
+	assert_python("import json, sys\nprint(list(json.load(open(sys.argv[1]))[\"sections\"]))",
+		      &out, "['s', 'w', 'h', 'o']\n");
+	strbuf_release(&out);
+	report_free(r);
+}
+
+static int fail_write(struct sink *s, const void *data, size_t len)
+{
+	(void)s;
+	(void)data;
+	(void)len;
+	return -ENOSPC;
+}
+
+/* What the sink says is returned; a report with a mistake is not written at all. */
+static void test_errors(void **state)
+{
+	int (*const writers[])(const struct report *, const struct write_options *,
+			       struct sink *) = { write_report_text, write_report_json,
+						  write_report_svg };
+	struct report *r = fixture_report();
+	struct sink full = { .write = fail_write };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(writers); i++)
+		assert_int_equal(writers[i](r, &plain, &full), -ENOSPC);
+	report_section(r, "routes", "Twice");
+	for (size_t i = 0; i < ARRAY_SIZE(writers); i++)
+		assert_int_equal(writers[i](r, &plain, &full), -EINVAL);
+	report_free(r);
+}
+
+static void test_formats(void **state)
+{
+	const struct format *f;
+
+	(void)state;
+	assert_int_equal(format_find(report_formats, "x.json", NULL, &f), 0);
+	assert_ptr_equal(f->write_report, write_report_json);
+	assert_int_equal(format_find(report_formats, "x.svg", NULL, &f), 0);
+	assert_ptr_equal(f->write_report, write_report_svg);
+	assert_int_equal(format_find(report_formats, "x", "text", &f), 0);
+	assert_ptr_equal(f->write_report, write_report_text);
+	assert_int_equal(format_find(report_formats, "x.pb.gz", NULL, &f), -EINVAL);
+	/* A format of the model that is not there. */
+	assert_int_equal(format_write(f, (struct write_model){ 0 }, &plain, NULL), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),	     cmocka_unit_test(test_unicode_and_colour),
 		cmocka_unit_test(test_top),	     cmocka_unit_test(test_bars),
 		cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_json),
-		cmocka_unit_test(test_hostile_json),
+		cmocka_unit_test(test_hostile_json), cmocka_unit_test(test_svg),
+		cmocka_unit_test(test_hostile_svg),  cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_errors),	     cmocka_unit_test(test_formats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,6 +22,7 @@ const struct format profile_formats[] = {
 
 const struct format report_formats[] = {
 	{ "json", ".json", "tables as JSON", NULL, write_report_json },
+	{ "svg", ".svg", "histograms and waterfalls", NULL, write_report_svg },
 	{ "text", ".txt", "report", NULL, write_report_text },
 	{ 0 },
 };

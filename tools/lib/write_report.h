@@ -36,4 +36,10 @@ int write_report_text(const struct report *r, const struct write_options *o, str
  */
 int write_report_json(const struct report *r, const struct write_options *o, struct sink *out);
 
+/*
+ * One picture of all histograms, series and waterfalls, for light and dark pages, which needs no
+ * other file and no script. Tables are left to the other two.
+ */
+int write_report_svg(const struct report *r, const struct write_options *o, struct sink *out);
+
 #endif

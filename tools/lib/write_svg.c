@@ -10,6 +10,7 @@
 #include "measure.h"
 #include "sink.h"
 #include "strbuf.h"
+#include "svg_page.h"
 #include "util.h"
 #include "write_svg_data.h"
 #include "write_svg_paint.h"
@@ -17,11 +18,7 @@
 #define CHUNK (64 * 1024)
 
 /* In pixels of the picture. */
-#define WIDTH	     1200.0
-#define MARGIN	     12.0
 #define FRAME_HEIGHT 17
-#define TITLE_HEIGHT 34
-#define LINE_HEIGHT  17
 #define MIN_DRAWN    0.2
 /*
  * What the script does not need is kept small: the least width doubles, up to a limit, until so few
@@ -33,7 +30,6 @@
 #define TEXT_COLUMN  6.7
 #define TEXT_PADDING 3.0
 #define MIN_COLUMNS  3
-#define FACT_COLUMNS 170 /* of a line of facts below the title */
 
 /* Neighbours too narrow to be drawn one by one. */
 struct gap {
@@ -62,17 +58,7 @@ struct svg {
 	int64_t hidden_total;
 	bool painted[NR_PAINTS];
 	struct strbuf text; /* the file in the making */
-	struct strbuf scratch;
 };
-
-static void put_clipped(struct svg *g, const char *s, size_t columns)
-{
-	strbuf_reset(&g->scratch);
-	strbuf_puts_clipped(&g->scratch, s, columns);
-	svg_put_escaped(&g->text, strbuf_str(&g->scratch));
-	if (strbuf_error(&g->scratch))
-		g->text.failed = true;
-}
 
 static enum paint node_paint(const struct svg *g, uint32_t node)
 {
@@ -124,7 +110,7 @@ static void widen_gap(struct svg *g, struct gap *gap, uint32_t node, double x, d
 static int lay_out_children(struct svg *g, uint32_t parent)
 {
 	const struct flame_node *nodes = g->tree.nodes;
-	double scale = (WIDTH - 2 * MARGIN) / (double)nodes[FLAME_ROOT].total;
+	double scale = (SVG_WIDTH - 2 * SVG_MARGIN) / (double)nodes[FLAME_ROOT].total;
 	double x = g->x[parent], end = x + g->width[parent];
 	struct gap gap = { 0 };
 	int err = 0;
@@ -159,8 +145,8 @@ static int lay_out_once(struct svg *g)
 	g->hidden_total = 0;
 	g->max_depth = 0;
 	memset(g->width, 0, g->tree.nr_nodes * sizeof(*g->width));
-	g->x[FLAME_ROOT] = MARGIN;
-	g->width[FLAME_ROOT] = WIDTH - 2 * MARGIN;
+	g->x[FLAME_ROOT] = SVG_MARGIN;
+	g->width[FLAME_ROOT] = SVG_WIDTH - 2 * SVG_MARGIN;
 	g->painted[PAINT_NOTE] = true;
 	do {
 		bool drawn = g->width[at] > 0;
@@ -192,52 +178,6 @@ static int lay_out(struct svg *g)
 	return err;
 }
 
-static void put_style(struct svg *g)
-{
-	strbuf_puts(&g->text,
-		    "<style>\n"
-		    "text{font:11px ui-monospace,\"SF Mono\",Menlo,Consolas,\"DejaVu Sans Mono\","
-		    "\"Liberation Mono\",monospace;fill:#14161a;white-space:pre}\n"
-		    ".h{font:600 17px system-ui,\"Segoe UI\",Helvetica,Arial,sans-serif}\n"
-		    ".s,.s tspan{font:12px system-ui,\"Segoe UI\",Helvetica,Arial,sans-serif}\n"
-		    ".b{fill:#ffffff}.h,.s{fill:#14161a}.q{fill:#5b626d}.m{fill:#b4b9c1}\n"
-		    "g:hover>rect{stroke:#14161a;stroke-width:1}\n");
-	strbuf_puts(&g->text, "@media (prefers-color-scheme:dark){\n"
-			      ".b{fill:#16181d}.h,.s{fill:#e8eaee}.q{fill:#9aa1ac}.m{fill:#565c66}"
-			      "g:hover>rect{stroke:#fff}}\n");
-	paint_put_style(&g->text, g->kind, g->o->diff);
-	strbuf_puts(&g->text, "</style>\n");
-}
-
-/* The facts, several to a line. Returns the height of the picture down to the last of them. */
-static int put_facts(struct svg *g)
-{
-	const struct write_options *o = g->o;
-	int y = TITLE_HEIGHT;
-	size_t used = 0;
-
-	for (size_t i = 0; i < o->nr_fields; i++) {
-		size_t len = strlen(o->fields[i].key) + strlen(o->fields[i].value) + 4;
-
-		if (!used || used + len > FACT_COLUMNS) {
-			y += LINE_HEIGHT;
-			strbuf_printf(&g->text, "%s<text class=\"s\" x=\"%g\" y=\"%d\">",
-				      used ? "</text>\n" : "", MARGIN, y);
-			used = 0;
-		} else {
-			strbuf_puts(&g->text, "   ");
-		}
-		strbuf_puts(&g->text, "<tspan class=\"q\">");
-		put_clipped(g, o->fields[i].key, FACT_COLUMNS / 4);
-		strbuf_puts(&g->text, "</tspan> ");
-		put_clipped(g, o->fields[i].value, FACT_COLUMNS / 4 * 3);
-		used += len;
-	}
-	if (used)
-		strbuf_puts(&g->text, "</text>\n");
-	return y;
-}
-
 static double put_legend_entry(struct svg *g, const char *class, const char *text, double x, int y)
 {
 	strbuf_printf(&g->text,
@@ -256,9 +196,9 @@ static int put_legend(struct svg *g, int y)
 		{ "d4", "as before" },	      { "d6", "more" },
 		{ "d8", "far more, or new" },
 	};
-	double x = MARGIN;
+	double x = SVG_MARGIN;
 
-	y += LINE_HEIGHT + 4;
+	y += SVG_LINE_HEIGHT + 4;
 	for (size_t i = 0; g->o->diff && i < ARRAY_SIZE(deltas); i++)
 		x = put_legend_entry(g, deltas[i][0], deltas[i][1], x, y);
 	for (size_t i = 0; !g->o->diff && i < ARRAY_SIZE(order); i++) {
@@ -341,7 +281,7 @@ static void put_node(struct svg *g, uint32_t node, int top)
 	if (columns >= MIN_COLUMNS) {
 		strbuf_printf(&g->text, "<text x=\"%.1f\" y=\"%d\">", g->x[node] + TEXT_PADDING,
 			      y + 12);
-		put_clipped(g, name, (size_t)columns);
+		svg_put_clipped(&g->text, name, (size_t)columns);
 		strbuf_puts(&g->text, "</text>");
 	}
 	strbuf_puts(&g->text, "</g>\n");
@@ -383,12 +323,12 @@ static void put_footer(struct svg *g, int y)
 {
 	if (!g->tree.nodes[FLAME_ROOT].total) {
 		strbuf_printf(&g->text, "<text class=\"s\" x=\"%g\" y=\"%d\">No samples.</text>\n",
-			      MARGIN, y);
+			      SVG_MARGIN, y);
 	} else if (g->hidden_frames) {
 		strbuf_printf(&g->text,
 			      "<text class=\"s q\" x=\"%g\" y=\"%d\">%zu frames narrower than "
 			      "%g px are not drawn one by one (",
-			      MARGIN, y, g->hidden_frames, g->min_drawn);
+			      SVG_MARGIN, y, g->hidden_frames, g->min_drawn);
 		put_share(g, g->hidden_total);
 		strbuf_puts(&g->text, ").</text>\n");
 	}
@@ -396,20 +336,12 @@ static void put_footer(struct svg *g, int y)
 
 static void put_head(struct svg *g, int height)
 {
-	strbuf_printf(&g->text,
-		      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-		      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%g\" height=\"%d\" "
-		      "viewBox=\"0 0 %g %d\" role=\"img\">\n<title>",
-		      WIDTH, height, WIDTH, height);
-	svg_put_escaped(&g->text, g->title);
-	strbuf_puts(&g->text, "</title>\n");
-	put_style(g);
-	strbuf_puts(
-		&g->text,
-		"<g id=\"periscope-static\">\n<rect class=\"b\" width=\"100%\" height=\"100%\"/>\n");
-	strbuf_printf(&g->text, "<text class=\"h\" x=\"%g\" y=\"%d\">", MARGIN, TITLE_HEIGHT - 6);
-	put_clipped(g, g->title, FACT_COLUMNS / 2);
-	strbuf_puts(&g->text, "</text>\n");
+	svg_put_head(&g->text, g->title, height);
+	strbuf_puts(&g->text, "<style>\n");
+	svg_put_style(&g->text);
+	paint_put_style(&g->text, g->kind, g->o->diff);
+	strbuf_puts(&g->text, "</style>\n<g id=\"periscope-static\">\n");
+	svg_put_title(&g->text, g->title);
 }
 
 static int put_picture(struct svg *g)
@@ -418,11 +350,11 @@ static int put_picture(struct svg *g)
 	int y, top, bottom, err;
 
 	/* The head tells the height, which is known when the facts are laid out. */
-	y = put_legend(g, put_facts(g));
+	y = put_legend(g, svg_put_facts(&g->text, g->o));
 	facts = g->text;
 	strbuf_init(&g->text);
 	top = y + 12;
-	bottom = top + (int)(g->max_depth + 1) * FRAME_HEIGHT + LINE_HEIGHT;
+	bottom = top + (int)(g->max_depth + 1) * FRAME_HEIGHT + SVG_LINE_HEIGHT;
 	put_head(g, bottom + 12);
 	put_footer(g, bottom);
 	err = sink_flush(g->out, &g->text, 0);
@@ -491,7 +423,6 @@ int write_svg(const struct profile *p, const struct write_options *o, struct sin
 	if (!err)
 		err = put_data(&g);
 	strbuf_release(&g.text);
-	strbuf_release(&g.scratch);
 	free(g.gaps);
 	free(g.x);
 	free(g.width);

@@ -9,6 +9,7 @@
 #include "json.h"
 #include "sink.h"
 #include "strbuf.h"
+#include "svg_page.h"
 #include "util.h"
 #include "web_flame.h" /* made of tools/web */
 #include "write.h"
@@ -35,24 +36,6 @@ struct data {
 	size_t nr_places, cap_places;
 	struct dedup place_index;
 };
-
-void svg_put_escaped(struct strbuf *b, const char *s)
-{
-	uint32_t c;
-
-	while ((c = utf8_next(&s))) {
-		if (c == '&')
-			strbuf_puts(b, "&amp;");
-		else if (c == '<')
-			strbuf_puts(b, "&lt;");
-		else if (c == '>')
-			strbuf_puts(b, "&gt;");
-		else if (c == '"')
-			strbuf_puts(b, "&quot;");
-		else
-			strbuf_put_utf8(b, utf8_unsafe(c) ? UTF8_REPLACEMENT : c);
-	}
-}
 
 static void put_base36(struct strbuf *b, uint64_t n)
 {

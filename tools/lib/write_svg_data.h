@@ -22,7 +22,6 @@
 #include "flametree.h"
 
 struct sink;
-struct strbuf;
 struct write_options;
 
 struct svg_data {
@@ -34,8 +33,5 @@ struct svg_data {
 
 /* Returns 0 or a negative errno. */
 int svg_data_write(const struct svg_data *d, struct sink *out);
-
-/* The text with what XML 1.0 has no way to write (section 2.2: most control characters) replaced. */
-void svg_put_escaped(struct strbuf *b, const char *s);
 
 #endif
