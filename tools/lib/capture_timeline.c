@@ -13,7 +13,7 @@
 #include "timeline.skel.h"
 #include "timeline_gauges.h"
 #include "timeline_records.h"
-#include "trace_file_symbols.h"
+#include "timeline_told.h"
 #include "util.h"
 
 /* What a program that runs at this moment may take to submit its record. */
@@ -34,12 +34,7 @@ struct capture_timeline {
 	struct ksyms *ksyms;
 	struct bpf_link *links[16];
 	size_t nr_links;
-	uint32_t next_symbol;
-	size_t nr_stacks, nr_objects; /* that the trace has */
-	struct {
-		uint32_t pid, generation;
-	} * told; /* mappings that the trace has */
-	size_t nr_told, cap_told;
+	struct timeline_told told;
 	uint64_t emptied_at;
 	uint64_t started, ended;
 	bool running;
@@ -140,15 +135,59 @@ static void init_probes(struct capture_timeline *c)
 	timeline_probes_init(&c->probes, &o);
 }
 
+/* ---- triggers ---- */
+
+/* The mark says when it came about; who asks the log by it finds what lasted too long before. */
+static int hit(struct capture_timeline *c, const struct trigger_hit *h)
+{
+	struct event e = {
+		.time = h->time, .tid = h->tid, .cpu = EVENT_NO_CPU, .kind = EVT_TRIGGER
+	};
+	struct event_arg arg = { .type = EVENT_ARG_UINT, .u = h->time - h->begin };
+
+	if (!c->o.on_hit(c->o.hit_arg, h))
+		return 0;
+	e.trigger.name = trace_writer_string(c->writer, h->trigger->text);
+	e.trigger.request = h->request;
+	arg.name = trace_writer_string(c->writer, "lasted_ns");
+	e.args = &arg;
+	e.nr_args = 1;
+	return trace_writer_event(c->writer, &e, 0);
+}
+
+static int on_event(void *arg, const struct event *e)
+{
+	struct capture_timeline *c = arg;
+	struct trigger_hit h;
+	int fired = triggers_event(c->o.triggers, e, &h);
+
+	return fired > 0 ? hit(c, &h) : fired;
+}
+
+static int on_probe(void *arg, const struct timeline_probe *p, const struct timeline_record *rec)
+{
+	struct capture_timeline *c = arg;
+	struct trigger_hit h;
+	int fired = triggers_probe(c->o.triggers, !p->is_function, p->full_name,
+				   (const uint64_t *)rec->v, p->nr_args, rec->time, rec->tid, &h);
+
+	return fired > 0 ? hit(c, &h) : fired;
+}
+
 static int open_trace(struct capture_timeline *c)
 {
-	struct trace_writer_options o = { .start = now_ns() };
+	struct trace_writer_options o = { .start = now_ns(), .key_ns = c->o.key_ns };
 	int err = trace_writer_new(c->o.to, &o, &c->writer);
 
 	if (!err)
 		err = timeline_records_init(&c->records, c->writer, &c->probes);
 	if (err)
 		return write_failed(c, err);
+	if (c->o.triggers) {
+		c->records.on_event = on_event;
+		c->records.on_probe = on_probe;
+		c->records.arg = c;
+	}
 	c->ksyms = ksyms_new(NULL);
 	return 0;
 }
@@ -192,7 +231,6 @@ struct capture_timeline *capture_timeline_new(const struct capture_timeline_opti
 		return NULL;
 	}
 	c->o = *o;
-	c->next_symbol = 1;
 	watch_init(&c->watch);
 	sampler_init(&c->sampler, CPU_EVENT_AUTO, o->frequency);
 	err = load(c);
@@ -224,7 +262,7 @@ void capture_timeline_free(struct capture_timeline *c)
 	trace_writer_free(c->writer);
 	watch_release(&c->watch);
 	ksyms_free(c->ksyms);
-	free(c->told);
+	timeline_told_release(&c->told);
 	timeline_bpf__destroy(c->bpf);
 	free(c);
 }
@@ -311,118 +349,6 @@ static int timeline_start(void *capture)
 	return tell_states(c);
 }
 
-/* ---------------------------------------------------------------- dictionaries ---- */
-
-static int tell_objects(struct capture_timeline *c)
-{
-	const struct objects *all = &c->watch.target.objects;
-	int err = 0;
-
-	while (c->nr_objects < all->nr && !err) {
-		const struct object *obj = all->items[c->nr_objects++];
-		struct trace_object o = {
-			.object = obj->id,
-			.path = obj->path,
-			.build_id = obj->elf ? obj->elf->build_id : NULL,
-			.build_id_len = obj->elf ? obj->elf->build_id_len : 0,
-			.vdso = obj->is_vdso,
-			.start = obj->first.start,
-			.end = obj->first.end,
-			.offset = obj->first.offset,
-		};
-		uint64_t vaddr;
-
-		if (obj->elf && !elf_offset_to_vaddr(obj->elf, obj->first.offset, &vaddr))
-			o.bias = obj->first.start - vaddr;
-		err = trace_writer_object(c->writer, &o);
-	}
-	return err;
-}
-
-static int tell_region(struct capture_timeline *c, const struct target_process *p)
-{
-	const struct objects *all = &c->watch.target.objects;
-	uint64_t now = now_ns(), offset;
-	int err = 0;
-
-	for (size_t i = 0; i < p->region->nr_maps && !err; i++) {
-		const struct unwind_mapping *m = &p->region->maps[i];
-		const struct object *obj = objects_by_id(all, m->object);
-
-		if (!obj || !obj->elf || elf_vaddr_to_offset(obj->elf, m->start - m->bias, &offset))
-			offset = 0;
-		err = trace_writer_mapping(c->writer, p->pid, now, m->start, m->end, offset,
-					   m->object);
-	}
-	return err;
-}
-
-static int tell_mappings(struct capture_timeline *c)
-{
-	for (size_t i = 0; i < c->watch.target.nr_procs; i++) {
-		const struct target_process *p = c->watch.target.procs[i];
-		size_t at = 0;
-		int err;
-
-		if (!p->region)
-			continue;
-		while (at < c->nr_told && c->told[at].pid != (uint32_t)p->pid)
-			at++;
-		if (at < c->nr_told && c->told[at].generation == p->region->generation)
-			continue;
-		if (at == c->nr_told) {
-			err = array_grow((void **)&c->told, c->nr_told, &c->cap_told,
-					 sizeof(*c->told));
-			if (err)
-				return err;
-			c->told[c->nr_told++].pid = p->pid;
-		}
-		c->told[at].generation = p->region->generation;
-		err = tell_region(c, p);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-static int tell_stacks(struct capture_timeline *c)
-{
-	const struct stacks *s = &c->watch.stacks;
-	int err = 0;
-
-	while (c->nr_stacks < s->nr && !err) {
-		const struct stack *st = &s->items[c->nr_stacks];
-		struct trace_stack t = {
-			.hash = st->hash,
-			.frames = s->frames + st->first_frame,
-			.nr_frames = st->nr_frames,
-			.end = st->end,
-			.guessed = st->guessed,
-		};
-
-		/* A new stack comes with the first thread that had it. */
-		if (c->nr_stacks < s->nr_counts)
-			t.pid = s->counts[c->nr_stacks].key.tgid;
-		err = trace_writer_stack(c->writer, &t);
-		c->nr_stacks++;
-	}
-	return err;
-}
-
-static int tell(struct capture_timeline *c, uint32_t max_symbols)
-{
-	int err = tell_objects(c);
-
-	if (!err)
-		err = tell_mappings(c);
-	if (!err)
-		err = tell_stacks(c);
-	if (!err)
-		err = trace_symbols_write(c->writer, &c->watch.target.objects, c->ksyms,
-					  &c->next_symbol, max_symbols);
-	return err;
-}
-
 /* ---------------------------------------------------------------- collecting ---- */
 
 static int forget(void *arg, const void *key, const void *value)
@@ -463,9 +389,9 @@ static int timeline_poll(void *capture)
 	if (!err)
 		err = forget_stacks(c);
 	if (!err && c->running)
-		err = timeline_gauges_read(&c->gauges, &c->watch.target, c->writer, now);
+		err = timeline_gauges_read(&c->gauges, &c->watch.target, &c->records, now);
 	if (!err)
-		err = tell(c, SYMBOLS_AT_ONCE);
+		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms, SYMBOLS_AT_ONCE);
 	if (!err)
 		err = trace_writer_poll(c->writer, now);
 	return err ? write_failed(c, err) : 0;
@@ -506,7 +432,7 @@ static int timeline_stop(void *capture)
 	if (!err)
 		err = tell_losses(c);
 	if (!err)
-		err = tell(c, 0);
+		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms, 0);
 	if (!err)
 		err = trace_writer_finish(c->writer, c->ended);
 	return err ? write_failed(c, err) : 0;
@@ -550,6 +476,15 @@ const struct capture_ops capture_timeline_ops = {
 int capture_timeline_info(struct capture_timeline *c, const char *key, const char *value)
 {
 	return trace_writer_info(c->writer, key, value);
+}
+
+int capture_timeline_flush(struct capture_timeline *c)
+{
+	int err = watch_consume(&c->watch);
+
+	if (!err)
+		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms, 0);
+	return err ? err : trace_writer_flush(c->writer);
 }
 
 void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_stats *ret)

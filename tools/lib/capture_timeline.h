@@ -17,6 +17,7 @@
 
 #include "bpf/timeline.h"
 #include "capture.h"
+#include "timeline_triggers.h"
 #include "trace_file_writer.h"
 #include "watch.h"
 
@@ -31,6 +32,14 @@ struct capture_timeline_options {
 	size_t nr_usdt, nr_functions;
 	size_t max_functions;
 	struct trace_chunks *to; /* where the trace goes; borrowed */
+	uint64_t key_ns;	 /* how often every thread's state is repeated; 0: by default */
+	/*
+	 * For a flight recorder: conditions (borrowed; NULL: none), and who is told when one holds.
+	 * If that returns true the trace gets a mark.
+	 */
+	struct triggers *triggers;
+	bool (*on_hit)(void *arg, const struct trigger_hit *hit);
+	void *hit_arg;
 };
 
 struct capture_timeline_stats {
@@ -57,6 +66,9 @@ extern const struct capture_ops capture_timeline_ops;
 
 /* A fact for the trace's head, as trace_writer_info(). */
 int capture_timeline_info(struct capture_timeline *c, const char *key, const char *value);
+
+/* Hand on all that has come so far. Returns 0 or a negative errno. */
+int capture_timeline_flush(struct capture_timeline *c);
 
 /* Complete after stop. */
 void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_stats *ret);

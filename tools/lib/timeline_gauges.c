@@ -42,7 +42,8 @@ static int read_stat(pid_t pid, uint64_t *values)
 	return 0;
 }
 
-static int read_process(struct timeline_gauges *g, pid_t pid, struct trace_writer *w, uint64_t now)
+static int read_process(struct timeline_gauges *g, pid_t pid, struct timeline_records *r,
+			uint64_t now)
 {
 	uint64_t values[ARRAY_SIZE(counters)];
 	bool fresh = false;
@@ -70,13 +71,13 @@ static int read_process(struct timeline_gauges *g, pid_t pid, struct trace_write
 		g->items[at].values[i] = values[i];
 		e.counter.counter = counters[i];
 		e.counter.value = values[i];
-		err = trace_writer_event(w, &e, 0);
+		err = timeline_event(r, &e);
 	}
 	return err;
 }
 
-int timeline_gauges_read(struct timeline_gauges *g, const struct target *t, struct trace_writer *w,
-			 uint64_t now)
+int timeline_gauges_read(struct timeline_gauges *g, const struct target *t,
+			 struct timeline_records *r, uint64_t now)
 {
 	int err = 0;
 
@@ -84,7 +85,7 @@ int timeline_gauges_read(struct timeline_gauges *g, const struct target *t, stru
 		return 0;
 	g->read_at = now;
 	for (size_t i = 0; i < t->nr_procs && !err; i++)
-		err = read_process(g, t->procs[i]->pid, w, now);
+		err = read_process(g, t->procs[i]->pid, r, now);
 	return err;
 }
 

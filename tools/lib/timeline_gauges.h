@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "target.h"
-#include "trace_file_writer.h"
+#include "timeline_records.h"
 
 #define TIMELINE_GAUGE_NS 100000000ULL
 
@@ -25,8 +25,8 @@ struct timeline_gauges {
  * If it is time: a COUNTER for each that has changed since it was last read. Returns 0, -ENOMEM or
  * the writer's error.
  */
-int timeline_gauges_read(struct timeline_gauges *g, const struct target *t, struct trace_writer *w,
-			 uint64_t now);
+int timeline_gauges_read(struct timeline_gauges *g, const struct target *t,
+			 struct timeline_records *r, uint64_t now);
 void timeline_gauges_release(struct timeline_gauges *g);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,8 +63,9 @@ static int add_probe(struct timeline_probes *p, const struct timeline_probe *pro
 	*item = *probe;
 	item->label = strndup(probe->role.name, probe->role.name_len);
 	item->provider = strdup(probe->provider);
+	item->full_name = strdup(probe->full_name);
 	p->nr++;
-	if (!item->label || !item->provider)
+	if (!item->label || !item->provider || !item->full_name)
 		return -ENOMEM;
 	item->role.name = NULL;
 	if (bpf_map_update_elem(p->o.sites_map, &id, &site, BPF_ANY) ||
@@ -92,11 +94,14 @@ static int add_usdt(struct scan *s, const struct usdt_probe *u)
 		s->p->refused = probe_site_error(u->site_err);
 		return 0;
 	}
+	if (asprintf(&probe.full_name, "%s:%s", u->provider, u->name) < 0)
+		return -ENOMEM;
 	probe.provider = (char *)u->provider;
 	timeline_role_of(u->provider, u->name, &probe.role);
 	for (__u32 i = 0; i < probe.nr_args; i++)
 		probe.is_signed |= u->spec.args[i].is_signed << i;
 	err = add_probe(s->p, &probe, &u->spec);
+	free(probe.full_name);
 	return err ? err
 		   : add_site(&s->usdt, u->site.offset, u->semaphore_offset,
 			      probe_site_cookie(&u->site, s->p->nr - 1));
@@ -142,6 +147,8 @@ static int add_function(struct scan *s, const struct function *fn, unsigned int 
 	struct timeline_probe probe = {
 		.role = { .role = ROLE_CALL, .name = fn->name, .name_len = strlen(fn->name) },
 		.provider = (char *)"function",
+		.full_name = (char *)fn->name,
+		.nr_args = PROBE_NR_ARGS,
 		.is_function = true,
 	};
 	struct probe_site site;
@@ -260,6 +267,7 @@ void timeline_probes_release(struct timeline_probes *p)
 	for (size_t i = 0; i < p->nr; i++) {
 		free(p->items[i].label);
 		free(p->items[i].provider);
+		free(p->items[i].full_name);
 	}
 	free(p->items);
 	*p = (struct timeline_probes){ 0 };

@@ -20,6 +20,7 @@ struct timeline_probe {
 	struct timeline_role_info role; /* its name is in `label` */
 	char *label;			/* of the span, phase or instant; owned */
 	char *provider;			/* or "function"; owned */
+	char *full_name;		/* "provider:name", or the function's; owned */
 	uint8_t nr_args;
 	uint8_t is_signed; /* bit n: argument n */
 	bool is_function;

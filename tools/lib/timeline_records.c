@@ -108,8 +108,17 @@ static bool is_new(struct timeline_records *r, uint32_t tid)
 
 static int put(struct timeline_records *r, struct event *e, uint64_t seq)
 {
+	int err = trace_writer_event(r->writer, e, seq);
+
 	r->nr_events++;
-	return trace_writer_event(r->writer, e, seq);
+	if (!err && r->on_event)
+		err = r->on_event(r->arg, e);
+	return err;
+}
+
+int timeline_event(struct timeline_records *r, struct event *e)
+{
+	return put(r, e, 0);
 }
 
 static int put_thread(struct timeline_records *r, uint64_t time, uint32_t tid, uint32_t pid,
@@ -504,6 +513,12 @@ int timeline_record(struct timeline_records *r, const struct timeline_record *re
 	seq = timeline_seq(r, rec->cpu, rec->seq);
 	memcpy(text, (const char *)rec + head, rec->bytes);
 	text[sizeof(text) - 1] = '\0';
+	if (r->on_probe && (rec->kind == EVT_NONE || rec->kind == EVT_SPAN_BEGIN)) {
+		int err = r->on_probe(r->arg, &r->probes->items[rec->site], rec);
+
+		if (err)
+			return err;
+	}
 	switch (rec->kind) {
 	case EVT_NONE:
 		return usdt(r, &r->probes->items[rec->site], rec, text, &e, seq);

@@ -37,6 +37,11 @@ struct timeline_records {
 	uint32_t sql, function, handler, send;
 	uint64_t nr_events;
 	uint64_t nr_bad; /* records that make no sense */
+	/* Told of every event, and of every probe; may be NULL. Return 0 or a negative errno. */
+	int (*on_event)(void *arg, const struct event *e);
+	int (*on_probe)(void *arg, const struct timeline_probe *p,
+			const struct timeline_record *rec);
+	void *arg;
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -49,6 +54,9 @@ int timeline_record(struct timeline_records *r, const struct timeline_record *re
 
 /* Tell of a process of the target and its threads as they are now, at `time`. */
 int timeline_process(struct timeline_records *r, pid_t pid, uint64_t time, bool before);
+
+/* Add an event of user space's own. Returns 0 or the writer's error. */
+int timeline_event(struct timeline_records *r, struct event *e);
 
 /* The last number of a CPU, as user space knows it from `low`, its low half. */
 uint64_t timeline_seq(struct timeline_records *r, unsigned int cpu, uint32_t low);
