@@ -176,6 +176,18 @@ class Live(unittest.TestCase):
                   and e.req_id == done[400].req_id]
         self.assertEqual((parse.result, parse.len), (-22, 1))
 
+    def test_claims_of_a_forged_token_are_not_read(self):
+        """Its header is JSON that is read, its claims only once the signature is right."""
+        def work(server, token):
+            for one in (server.forge(), server.forge(secret=b"x" * 32)):
+                server.request("GET", "/bookings", token=one)
+
+        _, events, _ = self.trace(work)
+        statuses = {e.req_id: e.status for e in events if e.name == "request__done"}
+        read = collections.Counter(statuses[e.req_id] for e in events
+                                   if e.name == "json__parse__start")
+        self.assertEqual(read, {200: 2, 401: 1})
+
     def test_client_that_leaves(self):
         def work(server, token):
             body = b'{"username":"demo","password":"demo"}'
