@@ -87,7 +87,7 @@ static const uint16_t writing_first[] = {
 	X86_INS_CMOVL,	  X86_INS_CMOVLE,     X86_INS_CMOVS,	 X86_INS_CMOVNS,    X86_INS_SETE,
 	X86_INS_SETNE,	  X86_INS_SETA,	      X86_INS_SETAE,	 X86_INS_SETB,	    X86_INS_SETBE,
 	X86_INS_SETG,	  X86_INS_SETGE,      X86_INS_SETL,	 X86_INS_SETLE,	    X86_INS_SETS,
-	X86_INS_SETNS,	  X86_INS_IMUL,
+	X86_INS_SETNS,	  X86_INS_BTS,	      X86_INS_BTR,	 X86_INS_BTC,	    X86_INS_IMUL,
 };
 
 static bool is_among(const uint16_t *ids, size_t n, unsigned int id)
