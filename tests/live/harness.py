@@ -126,7 +126,8 @@ class Process:
     """A process that a test started; a context manager that ends it."""
 
     def __init__(self, argv, **kwargs):
-        self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, **kwargs)
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+        self.popen = subprocess.Popen(argv, **kwargs)
         self.pid = self.popen.pid
 
     def __enter__(self):

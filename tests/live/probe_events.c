@@ -13,15 +13,14 @@
  *	           they were there (single-stepped: use it on few calls)
  *	-a OFFSET  one more site, at this offset of the file, whatever is there
  *
- * Prints "ready" once attached, waits for the end of stdin, detaches, and prints a line for each
- * function. Every hit goes through a ring buffer, so that what is lost is known. The program is
+ * Prints "ready" once attached, waits for SIGINT, detaches, and prints a line for each function. Every hit goes through a ring buffer, so that what is lost is known. The program is
  * in instructions and not compiled, to need nothing of the tools but what is tested.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,19 +250,26 @@ static void attach_place(struct state *s, const struct options *o, struct elf_fi
 	free(sites);
 }
 
+static volatile sig_atomic_t ended;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	ended = 1;
+}
+
 static void wait_for_end(struct state *s)
 {
 	struct ring_buffer *ring = ring_buffer__new(s->ring, on_hit, s, NULL);
-	struct pollfd end = { .events = POLLIN };
+	struct sigaction sa = { .sa_handler = on_signal };
 	uint64_t began, lost = 0;
 	uint32_t zero = 0;
-	char byte;
 
+	sigaction(SIGINT, &sa, NULL);
 	puts("ready");
 	fflush(stdout);
-	while (ring_buffer__consume(ring) >= 0)
-		if (poll(&end, 1, 10) && read(end.fd, &byte, 1) <= 0)
-			break;
+	while (!ended)
+		ring_buffer__poll(ring, 20);
 	began = now_ns();
 	attach_release(&s->attach);
 	printf("detached us=%lu\n", (unsigned long)(now_ns() - began) / 1000);
