@@ -144,6 +144,26 @@ static void test_recorded(void **state)
 	}
 }
 
+static void test_powers(void **state)
+{
+	struct report *r = report_new();
+	struct report_histogram *h =
+		report_histogram(report_section(r, "s", "S"), "h", NULL, REPORT_BYTES, "blocks");
+
+	(void)state;
+	for (unsigned int power = 0; power < 64; power++)
+		report_bucket_log2(h, power, power, 2 * power);
+	assert_int_equal(report_error(r), 0);
+	for (unsigned int power = 0; power < 64; power++) {
+		assert_int_equal(hist_log2(h->buckets[power].low), power);
+		assert_int_equal(hist_log2(h->buckets[power].high), power);
+		if (power)
+			assert_true(h->buckets[power].low == h->buckets[power - 1].high + 1);
+		assert_int_equal(h->buckets[power].second, 2 * power);
+	}
+	report_free(r);
+}
+
 static void test_latency_of_nothing(void **state)
 {
 	static const struct report_column latency[] = { REPORT_LATENCY_COLUMNS };
@@ -184,8 +204,11 @@ static void test_classes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sort),	 cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_recorded), cmocka_unit_test(test_latency_of_nothing),
+		cmocka_unit_test(test_sort),
+		cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_recorded),
+		cmocka_unit_test(test_powers),
+		cmocka_unit_test(test_latency_of_nothing),
 		cmocka_unit_test(test_classes),
 	};
 

@@ -248,6 +248,9 @@ struct report_histogram *report_histogram(struct report_section *s, const char *
 /* Ascending, without overlap; gaps are empty buckets that nobody needs to add. */
 void report_bucket(struct report_histogram *h, uint64_t low, uint64_t high, uint64_t count,
 		   uint64_t second);
+/* The bucket of the values whose hist_log2() (bpf/hist.h) is `power`: 2^power to 2^(power + 1) - 1. */
+void report_bucket_log2(struct report_histogram *h, unsigned int power, uint64_t count,
+			uint64_t second);
 /* There is a second series of integers. */
 void report_second(struct report_histogram *h, const char *key, const char *heading,
 		   enum report_unit unit);

@@ -42,6 +42,14 @@ void report_bucket(struct report_histogram *h, uint64_t low, uint64_t high, uint
 		h->buckets[h->nr_buckets++] = (struct report_bucket){ low, high, count, second };
 }
 
+void report_bucket_log2(struct report_histogram *h, unsigned int power, uint64_t count,
+			uint64_t second)
+{
+	/* 0 is with 1; 2^64 - 1 is a bound, too, and in report_bucket() stands for none. */
+	report_bucket(h, power ? (uint64_t)1 << power : 0,
+		      power == 63 ? UINT64_MAX - 1 : ((uint64_t)2 << power) - 1, count, second);
+}
+
 void report_second(struct report_histogram *h, const char *key, const char *heading,
 		   enum report_unit unit)
 {
