@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The API of coworkingd: every route, every status.
-
-All tests of this directory:  python3 tests/server/test_api.py [BUILD_DIR]
-"""
+"""The API of coworkingd: every route, every status."""
 
 import datetime
 import os
@@ -13,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import GREEN, NOBODY_ID, RED, YELLOW, Answer, Server, day, sanitized  # noqa: E402
+from harness import GREEN, NOBODY_ID, RED, YELLOW, Answer, Server, day  # noqa: E402
 
 
 class ApiTest(unittest.TestCase):
@@ -445,23 +442,5 @@ class Wire(ApiTest):
         connection.close()
 
 
-def main():
-    if len(sys.argv) > 2 or sys.argv[1:] in (["-h"], ["--help"]):
-        sys.exit("Usage: tests/server/test_api.py [BUILD_DIR]")
-    if len(sys.argv) == 2:
-        os.environ["BUILD_DIR"] = os.path.abspath(sys.argv[1])
-    here = os.path.dirname(os.path.abspath(__file__))
-    result = unittest.TextTestRunner().run(unittest.defaultTestLoader.discover(here))
-    # root has no reason to pass over a test, except with a sanitizer: what it lacks is a failure
-    skipped = result.skipped if os.geteuid() == 0 and not sanitized() else []
-    for test, reason in skipped:
-        print("%s was skipped: %s" % (test, reason))
-    # a test with subtests may fail several times and is still one
-    failed = len({str(test).split(" (", 1)[1].split(")")[0] if " (" in str(test) else str(test)
-                  for test, _ in result.failures + result.errors + skipped})
-    print("server: %d passed, %d failed" % (max(result.testsRun - failed, 0), failed))
-    sys.exit(failed != 0)
-
-
 if __name__ == "__main__":
-    main()
+    unittest.main()
