@@ -11,24 +11,27 @@
 
 #include "util.h"
 
-enum phase {
-	IDLE,
-	PENDING, /* a dump is to be written, at `due` */
-	WRITING,
-	FAILED, /* it could not be begun */
-};
-
 struct flight {
 	struct flight_options o;
 	struct trace_ring *ring;
-	enum phase phase;
-	uint64_t due, from;
+	/* A dump that is wanted. */
+	struct {
+		bool set, urgent;
+		const char *why;
+		uint64_t due, from;
+		uint64_t asked; /* 0: a trigger wants it */
+	} next;
+	/* The one that is being written. */
+	struct {
+		bool set;
+		const char *why;
+		uint64_t asked;
+		char *path;
+		int err; /* it could not be begun */
+	} now;
 	uint64_t quiet_until; /* no trigger counts before */
-	uint64_t asked, asks; /* number of the one at work; given out so far */
-	const char *why;
-	char *path;
-	int err;
-	char **kept; /* paths of dumps, oldest first */
+	uint64_t asks;	      /* numbers given out */
+	char **kept;	      /* paths of dumps, oldest first */
 	size_t nr_kept, cap_kept;
 	struct flight_stats stats;
 };
@@ -56,7 +59,7 @@ void flight_free(struct flight *f)
 	for (size_t i = 0; i < f->nr_kept; i++)
 		free(f->kept[i]);
 	free(f->kept);
-	free(f->path);
+	free(f->now.path);
 	free(f);
 }
 
@@ -65,35 +68,48 @@ struct trace_ring *flight_ring(struct flight *f)
 	return f->ring;
 }
 
+/* What is the process's last word is not for waiting. */
+static bool is_urgent(const struct trigger *t)
+{
+	return t->kind == TRIGGER_SIGNAL || t->kind == TRIGGER_EXIT || t->kind == TRIGGER_OOM;
+}
+
 bool flight_hit(struct flight *f, const struct trigger_hit *hit)
 {
-	if (f->phase != IDLE || hit->time < f->quiet_until) {
+	bool urgent = is_urgent(hit->trigger);
+	uint64_t from = f->o.before_ns && hit->begin > f->o.before_ns ? hit->begin - f->o.before_ns
+								      : 0;
+
+	if (f->next.set ? !urgent || f->next.urgent
+			: !urgent && (f->now.set || hit->time < f->quiet_until)) {
 		f->stats.suppressed++;
 		return false;
 	}
-	f->phase = PENDING;
-	f->why = hit->trigger->text;
-	f->asked = 0;
-	f->due = hit->time + f->o.after_ns;
-	f->from = f->o.before_ns && hit->begin > f->o.before_ns ? hit->begin - f->o.before_ns : 0;
+	/* One dump shows both, if another was wanted already. */
+	f->next.from = f->next.set ? MIN(f->next.from, from) : from;
+	f->next.set = true;
+	f->next.urgent = urgent;
+	f->next.why = hit->trigger->text;
+	f->next.due = hit->time + f->o.after_ns;
 	return true;
 }
 
 uint64_t flight_ask(struct flight *f, const char *why, uint64_t now)
 {
-	if (f->phase != IDLE)
-		return 0;
-	f->phase = PENDING;
-	f->why = why;
-	f->asked = ++f->asks;
-	f->due = now;
-	f->from = 0;
-	return f->asked;
+	if (!f->next.set) {
+		f->next.set = true;
+		f->next.urgent = false;
+		f->next.why = why;
+		f->next.due = now;
+		f->next.from = 0;
+	}
+	f->next.asked = ++f->asks;
+	return f->next.asked;
 }
 
 bool flight_due(const struct flight *f, uint64_t now, bool last)
 {
-	return f->phase == PENDING && (last || now >= f->due);
+	return f->next.set && !f->now.set && (last || now >= f->next.due);
 }
 
 /* What a trigger is called in a file's name. */
@@ -120,7 +136,7 @@ static char *dump_path(const struct flight *f, uint64_t realtime)
 
 	gmtime_r(&seconds, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%S", &tm);
-	slug(f->why, why, sizeof(why));
+	slug(f->now.why, why, sizeof(why));
 	if (asprintf(&path, "%s/%d-%s.%03uZ-%s.periscope", f->o.dir, f->o.pid, when,
 		     (unsigned int)(realtime / 1000000 % 1000), why) < 0)
 		return NULL;
@@ -129,16 +145,19 @@ static char *dump_path(const struct flight *f, uint64_t realtime)
 
 int flight_write(struct flight *f, uint64_t now, uint64_t realtime)
 {
-	struct trace_dump d = { .from = f->from, .end = now, .start = now, .realtime = realtime };
-	int err;
+	struct trace_dump d = {
+		.from = f->next.from, .end = now, .start = now, .realtime = realtime
+	};
 
-	free(f->path);
-	f->path = dump_path(f, realtime);
-	d.path = f->path;
-	err = f->path ? trace_ring_dump(f->ring, &d) : -ENOMEM;
-	f->err = err;
-	f->phase = err ? FAILED : WRITING;
-	return err;
+	free(f->now.path);
+	f->now.why = f->next.why;
+	f->now.asked = f->next.asked;
+	f->now.path = dump_path(f, realtime);
+	memset(&f->next, 0, sizeof(f->next));
+	d.path = f->now.path;
+	f->now.err = f->now.path ? trace_ring_dump(f->ring, &d) : -ENOMEM;
+	f->now.set = true;
+	return f->now.err;
 }
 
 static void keep(struct flight *f, const char *path)
@@ -161,21 +180,25 @@ static void keep(struct flight *f, const char *path)
 int flight_done(struct flight *f, bool wait, struct flight_dump *ret)
 {
 	uint64_t bytes = 0;
+	int err = f->now.err;
 
-	if (f->phase != FAILED &&
-	    (f->phase != WRITING || !trace_ring_dumped(f->ring, wait, &f->err, &bytes)))
+	if (!f->now.set || (!err && !trace_ring_dumped(f->ring, wait, &err, &bytes)))
 		return 0;
-	if (f->err) {
+	if (err) {
 		f->stats.failed++;
 	} else {
 		f->stats.dumps++;
 		f->stats.bytes += bytes;
-		keep(f, f->path);
+		keep(f, f->now.path);
 	}
 	*ret = (struct flight_dump){
-		.path = f->path, .why = f->why, .err = f->err, .bytes = bytes, .asked = f->asked
+		.path = f->now.path,
+		.why = f->now.why,
+		.err = err,
+		.bytes = bytes,
+		.asked = f->now.asked,
 	};
-	f->phase = IDLE;
+	f->now.set = false;
 	f->quiet_until = now_ns() + f->o.cooldown_ns;
 	return 1;
 }

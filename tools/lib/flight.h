@@ -32,7 +32,7 @@ struct flight_options {
 
 struct flight_stats {
 	uint64_t dumps, failed;
-	uint64_t suppressed; /* triggers while another was at work, or in its cool-down */
+	uint64_t suppressed; /* triggers that did not count */
 	uint64_t removed;    /* old dumps */
 	uint64_t bytes;	     /* of all dumps */
 };
@@ -58,13 +58,14 @@ struct trace_ring *flight_ring(struct flight *f);
 
 /*
  * A trigger fired. Returns true if it counts: then it is to be marked in the trace; false when
- * another is at work or has just been.
+ * another is at work or has just been. A fatal signal, an exit and a kill for lack of memory count
+ * always, once.
  */
 bool flight_hit(struct flight *f, const struct trigger_hit *hit);
 
 /*
- * Somebody asks for a dump, now, whatever the cool-down. Returns a number, by which it is known when
- * it is done; 0 while another is at work.
+ * Somebody asks for a dump, now, whatever the cool-down; if one is wanted already he gets that.
+ * Returns a number, by which it is known when it is done.
  */
 uint64_t flight_ask(struct flight *f, const char *why, uint64_t now);
 
