@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* What a flight recorder waits for: conditions as people write them, and the events that fulfil them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "timeline_triggers.h"
+
+#define MS UINT64_C(1000000)
+
+static void accepts(const char *text, enum trigger_kind kind, enum trigger_op op, uint64_t value)
+{
+	struct trigger t;
+	const char *why;
+
+	assert_int_equal(trigger_parse(text, &t, &why), 0);
+	assert_int_equal(t.kind, kind);
+	assert_int_equal(t.op, op);
+	assert_int_equal(t.value, value);
+	trigger_release(&t);
+}
+
+static void test_conditions(void **state)
+{
+	(void)state;
+	accepts("latency>50ms", TRIGGER_LATENCY, TRIGGER_GT, 50 * MS);
+	accepts("latency>=1s", TRIGGER_LATENCY, TRIGGER_GE, 1000 * MS);
+	accepts("status>=500", TRIGGER_STATUS, TRIGGER_GE, 500);
+	accepts("status!=200", TRIGGER_STATUS, TRIGGER_NE, 200);
+	accepts("status==503", TRIGGER_STATUS, TRIGGER_EQ, 503);
+	accepts("blocked>0.5s", TRIGGER_BLOCKED, TRIGGER_GT, 500 * MS);
+	accepts("runqueue>20ms", TRIGGER_RUNQUEUE, TRIGGER_GT, 20 * MS);
+	accepts("rss>512MB", TRIGGER_RSS, TRIGGER_GT, UINT64_C(512) << 20);
+	accepts("signal", TRIGGER_SIGNAL, 0, 0);
+	accepts("exit", TRIGGER_EXIT, 0, 0);
+	accepts("oom", TRIGGER_OOM, 0, 0);
+}
+
+static void test_probes(void **state)
+{
+	struct trigger t;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(trigger_parse("shop:sold(arg2<=-7)", &t, &why), 0);
+	assert_string_equal(t.probe, "shop:sold");
+	assert_true(t.usdt);
+	assert_false(t.any);
+	assert_int_equal(t.arg, 2);
+	assert_int_equal(t.op, TRIGGER_LE);
+	assert_int_equal((int64_t)t.value, -7);
+	trigger_release(&t);
+	assert_int_equal(trigger_parse("ns::fail()", &t, &why), 0);
+	assert_string_equal(t.probe, "ns::fail");
+	assert_false(t.usdt);
+	assert_true(t.any);
+	trigger_release(&t);
+	assert_int_equal(trigger_parse("write(arg0==0x10)", &t, &why), 0);
+	assert_int_equal(t.value, 16);
+	trigger_release(&t);
+}
+
+static void test_refused(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		"latency",
+		"latency>",
+		"latency>fast",
+		"latency50ms>",
+		"status>=5xx",
+		"status>=",
+		"signal>3",
+		"exit==1",
+		"rss>much",
+		"f(arg6==1)",
+		"f(arg0=1)",
+		"f(arg0==1",
+		"f(x==1)",
+		"(arg0==1)",
+		"f(arg0==)",
+		"f(arg0==1)junk",
+		"latency > 5s",
+		"f(arg99999999==1)",
+		"blocked>-1s",
+	};
+	struct trigger t = { .arg = 77 };
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		why = NULL;
+		if (trigger_parse(bad[i], &t, &why) != -EINVAL)
+			fail_msg("'%s' was accepted", bad[i]);
+		assert_non_null(why);
+		assert_int_equal(t.arg, 77);
+	}
+}
+
+/* ---------------------------------------------------------------- events ---- */
+
+struct fixture {
+	struct trigger item;
+	struct triggers *all;
+	struct trigger_hit hit;
+};
+
+static void begin(struct fixture *f, const char *text)
+{
+	const char *why;
+
+	assert_int_equal(trigger_parse(text, &f->item, &why), 0);
+	f->all = triggers_new(&f->item, 1);
+	assert_non_null(f->all);
+}
+
+static void end(struct fixture *f)
+{
+	triggers_free(f->all);
+	trigger_release(&f->item);
+}
+
+static int event(struct fixture *f, unsigned int kind, uint64_t ms, uint32_t tid, uint64_t a,
+		 uint64_t b)
+{
+	struct event e = { .time = ms * MS, .tid = tid, .kind = kind, .v = { a, b } };
+
+	return triggers_event(f->all, &e, &f->hit);
+}
+
+static void test_latency(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "latency>50ms");
+	assert_int_equal(event(&f, EVT_REQUEST_BEGIN, 100, 7, 1, 0), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_BEGIN, 101, 7, 2, 0), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_END, 150, 8, 1, 200),
+			 0); /* 50 is not more than 50 */
+	assert_int_equal(event(&f, EVT_REQUEST_END, 152, 8, 2, 200), 1);
+	assert_int_equal(f.hit.request, 2);
+	assert_int_equal(f.hit.begin, 101 * MS);
+	assert_int_equal(f.hit.time, 152 * MS);
+	assert_int_equal(f.hit.tid, 8);
+	/* One whose begin was not seen has no latency. */
+	assert_int_equal(event(&f, EVT_REQUEST_END, 900, 8, 3, 200), 0);
+	assert_int_equal(f.item.fired, 1);
+	end(&f);
+}
+
+static void test_status(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "status>=500");
+	assert_int_equal(event(&f, EVT_REQUEST_END, 1, 7, 1, 499), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_END, 2, 7, 2, 503), 1);
+	assert_int_equal(f.hit.request, 2);
+	end(&f);
+}
+
+static void test_blocked_on_a_request(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "blocked>10ms");
+	assert_int_equal(event(&f, EVT_REQUEST_RUN, 1, 7, 42, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 2, 7, THREAD_FUTEX, 0), 0);
+	assert_int_equal(event(&f, EVT_WAKING, 11, 9, 7, 0), 0);
+	/* 9 ms blocked; then it waits for a CPU, which is something else. */
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 60, 7, 0, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 61, 7, THREAD_DISK, 0), 0);
+	assert_int_equal(event(&f, EVT_WAKING, 72, 9, 7, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 73, 7, 0, 0), 1);
+	assert_int_equal(f.hit.request, 42);
+	assert_int_equal(f.hit.begin, 61 * MS);
+	/* A thread that works on nothing may wait for as long as it likes. */
+	assert_int_equal(event(&f, EVT_REQUEST_PAUSE, 74, 7, 42, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 75, 7, THREAD_FUTEX, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 975, 7, 0, 0), 0);
+	end(&f);
+}
+
+static void test_blocked_without_requests(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "blocked>10ms");
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 1, 7, THREAD_EPOLL, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 100, 7, 0, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 101, 7, THREAD_SLEEP, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 200, 7, 0, 0), 1);
+	end(&f);
+}
+
+static void test_runqueue(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "runqueue>20ms");
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 1, 7, THREAD_FUTEX, 0), 0);
+	assert_int_equal(event(&f, EVT_WAKING, 500, 9, 7, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 519, 7, 0, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 520, 7, THREAD_PREEMPTED, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 541, 7, 0, 0), 1);
+	assert_int_equal(f.hit.begin, 520 * MS);
+	end(&f);
+}
+
+static void test_memory_once_at_the_line(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "rss>1000");
+	assert_int_equal(event(&f, EVT_COUNTER, 1, 7, COUNTER_RSS, 1000), 0);
+	assert_int_equal(event(&f, EVT_COUNTER, 2, 7, COUNTER_THREADS, 5000), 0);
+	assert_int_equal(event(&f, EVT_COUNTER, 3, 7, COUNTER_RSS, 1001), 1);
+	assert_int_equal(event(&f, EVT_COUNTER, 4, 7, COUNTER_RSS, 9000), 0);
+	assert_int_equal(event(&f, EVT_COUNTER, 5, 8, COUNTER_RSS, 9000), 1); /* another process */
+	assert_int_equal(event(&f, EVT_COUNTER, 6, 7, COUNTER_RSS, 10), 0);
+	assert_int_equal(event(&f, EVT_COUNTER, 7, 7, COUNTER_RSS, 2000), 1);
+	end(&f);
+}
+
+static void test_signal_and_exit(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "signal");
+	assert_int_equal(event(&f, EVT_SIGNAL, 1, 7, SIGUSR1, 0), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_RUN, 2, 7, 13, 0), 0);
+	assert_int_equal(event(&f, EVT_SIGNAL, 3, 7, SIGSEGV, 0), 1);
+	assert_int_equal(f.hit.request, 13);
+	end(&f);
+	begin(&f, "exit");
+	assert_int_equal(event(&f, EVT_EXIT, 1, 8, 0, 0), 0); /* a thread among others */
+	assert_int_equal(event(&f, EVT_EXIT, 2, 7, 0, EVENT_EXIT_GROUP), 1);
+	end(&f);
+	begin(&f, "oom");
+	assert_int_equal(event(&f, EVT_EXIT, 2, 7, 0, EVENT_EXIT_GROUP), 0);
+	assert_int_equal(event(&f, EVT_EXIT, 3, 9, 0, EVENT_EXIT_GROUP | EVENT_EXIT_OOM), 1);
+	end(&f);
+}
+
+static void test_probe_arguments(void **state)
+{
+	const uint64_t args[] = { 3, (uint64_t)-8 };
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "shop:sold(arg1<-7)");
+	assert_int_equal(triggers_probe(f.all, true, "shop:sold", args, 2, 1, 7, &f.hit), 1);
+	assert_int_equal(triggers_probe(f.all, true, "shop:bought", args, 2, 1, 7, &f.hit), 0);
+	assert_int_equal(triggers_probe(f.all, false, "shop:sold", args, 2, 1, 7, &f.hit), 0);
+	/* An argument that is not there is 0. */
+	assert_int_equal(triggers_probe(f.all, true, "shop:sold", args, 1, 1, 7, &f.hit), 0);
+	end(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_conditions),
+		cmocka_unit_test(test_probes),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_latency),
+		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_blocked_on_a_request),
+		cmocka_unit_test(test_blocked_without_requests),
+		cmocka_unit_test(test_runqueue),
+		cmocka_unit_test(test_memory_once_at_the_line),
+		cmocka_unit_test(test_signal_and_exit),
+		cmocka_unit_test(test_probe_arguments),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
