@@ -19,6 +19,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+import unittest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 GREEN, RED, YELLOW = ("0d5c1f3a-8f0e-4b57-9c3d-6a1be2f4a00%d" % n for n in (1, 2, 3))
@@ -262,3 +263,39 @@ class Server:
         text = ".".join(base64url(json.dumps(part).encode()) for part in (head, full))
         mac = hmac.new(secret or self.secret(), text.encode(), hashlib.sha256).digest()
         return text + "." + base64url(mac)
+
+
+class ServerTest(unittest.TestCase):
+    """Tests that share one server, which must end well after them."""
+
+    ARGS = ("--threads", "2")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server(*cls.ARGS)
+        cls.token = cls.server.login()
+
+    @classmethod
+    def tearDownClass(cls):
+        status, log = cls.server.stop(), cls.server.stderr()
+        cls.server.close()
+        assert status == 0, (status, log)
+
+    def get(self, path, **more):
+        return self.server.request("GET", path, **more)
+
+    def assert_error(self, answer, status, code):
+        self.assertEqual((answer.status, answer.code), (status, code))
+
+
+def send_until_stuck(sock, request):
+    """Until neither side takes any more: the server waits to write, not to read."""
+    sock.setblocking(False)
+    stuck = 0
+    while stuck < 10:
+        try:
+            sock.send(request)
+            stuck = 0
+        except BlockingIOError:
+            stuck += 1
+            time.sleep(0.05)

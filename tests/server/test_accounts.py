@@ -8,21 +8,12 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import Server  # noqa: E402
+from harness import Server, ServerTest  # noqa: E402
 
 TAKEN = "this email has been already registered"
 
 
-class Signup(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server("--threads", "2")
-
-    @classmethod
-    def tearDownClass(cls):
-        status = cls.server.close()
-        assert status == 0, status
-
+class Signup(ServerTest):
     def post(self, body):
         return self.server.request("POST", "/auth/signup", body)
 

@@ -10,29 +10,10 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import GREEN, NOBODY_ID, RED, YELLOW, Answer, Server, day  # noqa: E402
+from harness import GREEN, NOBODY_ID, RED, YELLOW, Answer, ServerTest, day  # noqa: E402
 
 
-class ApiTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server("--threads", "3")
-        cls.token = cls.server.login()
-
-    @classmethod
-    def tearDownClass(cls):
-        status, log = cls.server.stop(), cls.server.stderr()
-        cls.server.close()
-        assert status == 0, (status, log)
-
-    def get(self, path, **more):
-        return self.server.request("GET", path, **more)
-
-    def assert_error(self, answer, status, code):
-        self.assertEqual((answer.status, answer.code), (status, code))
-
-
-class Rooms(ApiTest):
+class Rooms(ServerTest):
     def test_health(self):
         answer = self.get("/healthz")
         self.assertEqual((answer.status, answer.json), (200, {"status": "ok"}))
@@ -124,7 +105,7 @@ class Rooms(ApiTest):
         self.assertTrue(reply.endswith(b"\r\n\r\n"), reply)
 
 
-class Login(ApiTest):
+class Login(ServerTest):
     def post(self, body):
         return self.server.request("POST", "/auth/login", body)
 
@@ -192,7 +173,7 @@ class Login(ApiTest):
         self.server.login()
 
 
-class Bookings(ApiTest):
+class Bookings(ServerTest):
     def post(self, body):
         return self.server.request("POST", "/bookings", body, token=self.token)
 
@@ -298,7 +279,7 @@ class Bookings(ApiTest):
             self.assertEqual(sorted(statuses), [201] + [409] * 39)
 
 
-class Routing(ApiTest):
+class Routing(ServerTest):
     def test_unknown_paths(self):
         for path in ("/", "/rooms/", "/roomsx", "/room", "/rooms//photos", "/Rooms",
                      "/rooms/%s/photos/1" % GREEN, "/bookings/%s/x" % GREEN, "/auth", "/debug/pprof/",
@@ -346,7 +327,7 @@ class Routing(ApiTest):
                 self.assertEqual(answer.code, "the jwt token is missing")
 
 
-class Wire(ApiTest):
+class Wire(ServerTest):
     def parse(self, reply, method="POST"):
         head, _, body = reply.partition(b"\r\n\r\n")
         lines = head.decode().split("\r\n")

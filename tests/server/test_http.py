@@ -16,28 +16,12 @@ import unittest
 import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import GREEN, NOBODY_ID, RED, Server, binary, day  # noqa: E402
+from harness import GREEN, NOBODY_ID, RED, Server, ServerTest, binary, day, send_until_stuck  # noqa: E402
 
 NOT_FOUND = "the object with the requested id is not found"
 
 
-class Contract(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server("--threads", "2")
-        cls.token = cls.server.login()
-
-    @classmethod
-    def tearDownClass(cls):
-        status = cls.server.close()
-        assert status == 0, status
-
-    def get(self, path, **more):
-        return self.server.request("GET", path, **more)
-
-    def assert_error(self, answer, status, code):
-        self.assertEqual((answer.status, answer.code), (status, code))
-
+class Contract(ServerTest):
     def test_one_booking(self):
         booking_id = self.server.book(self.token, "2032-02-29", RED).json["id"]
         answer = self.get("/bookings/" + booking_id, token=self.token)
@@ -232,21 +216,10 @@ class SlowClients(unittest.TestCase):
             count += link.startswith("socket:")
         return count - 2  # main's listening socket, and the loop's copy
 
-    def send_until_stuck(self, sock, request):
-        sock.setblocking(False)
-        stuck = 0
-        while stuck < 10:
-            try:
-                sock.send(request)
-                stuck = 0
-            except BlockingIOError:
-                stuck += 1
-                time.sleep(0.05)
-
     def test_one_who_reads_nothing(self):
         """The library has no limit for answers: one who never reads them held on for ever."""
         with self.server.connect() as sock:
-            self.send_until_stuck(sock, b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+            send_until_stuck(sock, b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
             self.wait_until_cut(10, 60)
 
     def test_one_who_reads_a_little(self):
@@ -259,7 +232,7 @@ class SlowClients(unittest.TestCase):
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             sock.connect(("127.0.0.1", self.server.port))
-            self.send_until_stuck(sock, b"GET /bookings?limit=1000 HTTP/1.1\r\nHost: x\r\n"
+            send_until_stuck(sock, b"GET /bookings?limit=1000 HTTP/1.1\r\nHost: x\r\n"
                                   b"Authorization: Bearer %s\r\n\r\n" % token.encode() * 100)
 
             def read():

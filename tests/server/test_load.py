@@ -15,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import GREEN, RED, ROOT, YELLOW, Server, day  # noqa: E402
+from harness import GREEN, RED, ROOT, YELLOW, Server, ServerTest, day  # noqa: E402
 
 LOAD = os.path.join(ROOT, "scripts", "load")
 
@@ -24,17 +24,12 @@ def load(*args):
     return subprocess.run([LOAD, *args], capture_output=True, text=True, timeout=120)
 
 
-class Loads(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server()
-        cls.url = "http://127.0.0.1:%d" % cls.server.port
+class Loads(ServerTest):
+    ARGS = ()
 
-    @classmethod
-    def tearDownClass(cls):
-        status, log = cls.server.stop(), cls.server.stderr()
-        cls.server.close()
-        assert status == 0, (status, log)
+    @property
+    def url(self):
+        return "http://127.0.0.1:%d" % self.server.port
 
     def check(self, mode, least):
         """That it says what it must; how many requests of each route it has sent."""
@@ -61,15 +56,14 @@ class Loads(unittest.TestCase):
         self.check("login", 5)
 
     def test_writes_leave_nothing_behind(self):
-        token = self.server.login()
-        kept = self.server.book(token, "2029-01-01").json["id"]
+        kept = self.server.book(self.token, "2029-01-01").json["id"]
         # what a load that was killed would have left, on days that this one wants
         for n in range(5):
-            self.assertEqual(self.server.book(token, day(n)).status, 201)
+            self.assertEqual(self.server.book(self.token, day(n)).status, 201)
         for mode, left in (("writes", 5), ("mix", 0)):
             sent = self.check(mode, 200)
             self.assertEqual(sent["DELETE /bookings/:id"], sent["POST /bookings"] + left)
-            self.assertEqual([b["id"] for b in self.server.all_bookings(token)], [kept])
+            self.assertEqual([b["id"] for b in self.server.all_bookings(self.token)], [kept])
 
     def test_mix_hashes_little(self):
         """At most a tenth of the server's CPU time, were it not for the login before the load: that

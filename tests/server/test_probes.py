@@ -16,7 +16,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import DEMO_ID, GREEN, ROOT, Server, binary, day  # noqa: E402
+from harness import DEMO_ID, ROOT, Server, binary, day  # noqa: E402
 from tracer import DECLARED, Tracer, notes  # noqa: E402
 
 DEFAULT_SET = ("request__", "db__stmt__", "db__txn__", "job__")

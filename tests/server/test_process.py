@@ -15,7 +15,7 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import GREEN, RED, YELLOW, Server, binary, day, sanitized  # noqa: E402
+from harness import GREEN, RED, YELLOW, Server, binary, day, sanitized, send_until_stuck  # noqa: E402
 
 
 def run(*args):
@@ -135,17 +135,7 @@ class Stopping(unittest.TestCase):
     def test_client_that_does_not_read(self):
         server = Server("--threads", "1")
         with server.connect() as sock:
-            sock.setblocking(False)
-            request = b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
-            stuck = 0
-            # until neither side takes any more: the server waits to write, not to read
-            while stuck < 20:
-                try:
-                    sock.send(request)
-                    stuck = 0
-                except BlockingIOError:
-                    stuck += 1
-                    time.sleep(0.05)
+            send_until_stuck(sock, b"GET /rooms HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
             self.assertEqual(server.request("GET", "/healthz").status, 200)
             begin = time.monotonic()
             self.assertEqual(server.stop(), 0)

@@ -13,19 +13,13 @@ import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from harness import NOBODY_ID, Server, base64url, binary  # noqa: E402
+from harness import NOBODY_ID, ServerTest, base64url, binary  # noqa: E402
 
 
-class Tokens(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.server = Server()
-        cls.good = cls.server.login()
-
-    @classmethod
-    def tearDownClass(cls):
-        status = cls.server.close()
-        assert status == 0, status
+class Tokens(ServerTest):
+    @property
+    def good(self):
+        return self.token
 
     def use(self, value):
         return self.server.request("GET", "/bookings", headers={"Authorization": value})
