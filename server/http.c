@@ -3,8 +3,8 @@
  * The bridge to h2o: takes its requests apart for the handlers and puts the answers together.
  *
  * libh2o 2.2.5 is lenient in its framing: of two Content-Length headers the first counts, and
- * Transfer-Encoding overrules Content-Length. Nothing of that can be seen from here. So this server
- * must not stand behind a proxy that forwards such requests.
+ * Transfer-Encoding overrules Content-Length. A proxy that takes it otherwise would see other
+ * requests than we do, so such ones are refused here.
  */
 #include "http.h"
 
@@ -194,6 +194,30 @@ static bool head_too_large(const h2o_req_t *req)
 	return size > HTTP_HEAD_MAX;
 }
 
+/*
+ * Whether a request tells in more than one way where its body ends (RFC 9112 section 6.3). h2o drops
+ * these headers, but keeps what it has read, from this request on, until it is answered.
+ */
+static bool framing_ambiguous(const h2o_req_t *req)
+{
+	static const char length[] = "content-length:", encoding[] = "transfer-encoding:";
+	const h2o_buffer_t *input = req->conn->callbacks->get_socket(req->conn)->input;
+	const char *line = input->bytes, *end = line + input->size, *next;
+	unsigned int count = 0;
+	bool begun = false; /* h2o skips an empty line before a request */
+
+	if (req->entity.base == NULL)
+		return false;
+	for (; (next = memchr(line, '\n', (size_t)(end - line))) != NULL; line = next + 1) {
+		if (begun && (*line == '\r' || *line == '\n'))
+			break;
+		begun = begun || (*line != '\r' && *line != '\n');
+		count += strncasecmp(line, length, sizeof(length) - 1) == 0 ||
+			 strncasecmp(line, encoding, sizeof(encoding) - 1) == 0;
+	}
+	return count > 1;
+}
+
 /* The answer to OPTIONS: what the path takes, and to a browser's preflight what it may send. */
 static void send_options(struct request *r)
 {
@@ -214,6 +238,10 @@ STEP void http_dispatch(struct request *r, const char *path, size_t len, int err
 	/* a NUL would end the path for whatever treats it as a string */
 	if (memchr(path, '\0', len) != NULL) {
 		http_send_error(r, API_BAD_REQUEST, "the path holds a NUL");
+	} else if (framing_ambiguous(r->h2o)) {
+		r->h2o->http1_is_persistent = 0; /* who knows what comes next */
+		http_send_error(r, API_BAD_REQUEST,
+				"more than one Content-Length or Transfer-Encoding");
 	} else if (head_too_large(r->h2o)) {
 		http_send_error(r, API_HEADERS, NULL);
 	} else if (err == -ENOENT) {

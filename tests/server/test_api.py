@@ -373,6 +373,29 @@ class Wire(ServerTest):
             b"POST /auth/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"))
         self.assert_error(answer, 400, "bad request")
 
+    def test_ambiguous_framing(self):
+        """What two programs in a row could take for different requests."""
+        body = b'{"username":"demo","password":"demo"}'
+        length = b"Content-Length: %d\r\n" % len(body)
+        chunked = b"Transfer-Encoding: chunked\r\n"
+        in_chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        for headers, content in ((length + b"content-LENGTH: 3\r\n", body), (length * 2, body),
+                                 (length + chunked, in_chunks), (chunked + length, in_chunks),
+                                 (b"X: y\r\n" + length + b"Content-Length:0\r\n", body)):
+            for first in (b"", b"\r\n"):
+                with self.subTest(headers=headers):
+                    reply = self.server.raw(first + b"POST /auth/login HTTP/1.1\r\nHost: x\r\n" +
+                                            headers + b"\r\n" + content + smuggled)
+                    self.assertEqual(reply.count(b"HTTP/1.1 "), 1, reply)
+                    self.assert_error(self.parse(reply), 400, "bad request")
+        # one of them, and what looks like another one in the body
+        evil = b'{"username":"demo",\r\nContent-Length: 1\r\n"password":"demo"}'
+        reply = self.server.raw(b"POST /auth/login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                                b"X-Content-Length: 7\r\nContent-Length: %d\r\n\r\n%s" %
+                                (len(evil), evil))
+        self.assert_error(self.parse(reply), 400, "body validation")
+
     def test_unknown_expectation(self):
         answer = self.parse(self.server.raw(
             b"POST /auth/login HTTP/1.1\r\nHost: x\r\nExpect: tea\r\nContent-Length: 1\r\n\r\n"))
