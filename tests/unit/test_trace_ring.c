@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring of a flight recorder: what is kept is the newest, within both limits, and a dump of it is
+ * a whole trace file. Events are numbered by a counter's value, so that a gap would show.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "flight.h"
+#include "trace_file_reader.h"
+#include "trace_ring.h"
+
+#define START	 UINT64_C(1000000000000)
+#define MS	 UINT64_C(1000000)
+#define REALTIME UINT64_C(1700000000000000000)
+
+struct fixture {
+	struct trace_ring *ring;
+	struct trace_writer *writer;
+	uint64_t next; /* number of the next event */
+	char path[64];
+};
+
+static void begin(struct fixture *f, size_t bytes, uint64_t ns)
+{
+	struct trace_writer_options o = { .start = START, .flush_ns = 10 * MS, .key_ns = 50 * MS };
+
+	f->next = 0;
+	snprintf(f->path, sizeof(f->path), "/tmp/test_trace_ring.%d.periscope", getpid());
+	f->ring = trace_ring_new(bytes, ns);
+	assert_non_null(f->ring);
+	assert_int_equal(trace_writer_new(trace_ring_chunks(f->ring), &o, &f->writer), 0);
+}
+
+static void end(struct fixture *f)
+{
+	trace_writer_free(f->writer);
+	trace_ring_free(f->ring);
+	unlink(f->path);
+}
+
+/* n events, one a millisecond, flushed as a capture would. */
+static void record(struct fixture *f, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct event e = { .time = START + f->next * MS, .tid = 7, .kind = EVT_COUNTER };
+
+		e.counter.counter = COUNTER_RSS;
+		e.counter.value = f->next++;
+		assert_int_equal(trace_writer_event(f->writer, &e, f->next), 0);
+		if (f->next % 20 == 0)
+			assert_int_equal(trace_writer_flush(f->writer), 0);
+	}
+	assert_int_equal(trace_writer_flush(f->writer), 0);
+}
+
+static void dump(struct fixture *f, uint64_t from)
+{
+	struct trace_dump d = { .path = f->path,
+				.from = from,
+				.end = START + f->next * MS,
+				.start = START + f->next * MS,
+				.realtime = REALTIME };
+	uint64_t bytes = 0;
+	int err = 1;
+
+	assert_int_equal(trace_ring_dump(f->ring, &d), 0);
+	assert_int_equal(trace_ring_dump(f->ring, &d), -EBUSY);
+	assert_int_equal(trace_ring_dumped(f->ring, true, &err, &bytes), 1);
+	assert_int_equal(err, 0);
+	assert_true(bytes > 0);
+	assert_int_equal(trace_ring_dumped(f->ring, true, &err, &bytes), 0);
+}
+
+/* The dump's counters run without a gap up to the last. Returns the first. */
+static uint64_t read_back(struct fixture *f)
+{
+	struct read_error error;
+	struct trace_cursor *cursor;
+	const struct event *e;
+	uint64_t first = UINT64_MAX, want = 0;
+	struct trace *t;
+
+	assert_int_equal(trace_open(f->path, &t, &error), 0);
+	assert_true(t->complete);
+	assert_int_equal(t->damage.missing + t->damage.chunks + t->damage.bytes, 0);
+	assert_int_equal(trace_cursor_new(t, 0, 0, &cursor), 0);
+	while (!trace_next(cursor, &e) && e) {
+		assert_int_not_equal(e->kind, EVT_LOST);
+		if (e->kind != EVT_COUNTER)
+			continue;
+		if (first == UINT64_MAX)
+			first = want = e->counter.value;
+		assert_int_equal(e->counter.value, want);
+		assert_int_equal(e->time, START + want * MS);
+		want++;
+	}
+	assert_int_equal(want, f->next);
+	trace_cursor_free(cursor);
+	trace_close(t);
+	return first;
+}
+
+static void test_keeps_all_that_fits(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, 0, 0);
+	record(&f, 500);
+	dump(&f, 0);
+	assert_int_equal(read_back(&f), 0);
+	/* And goes on. */
+	record(&f, 500);
+	dump(&f, 0);
+	assert_int_equal(read_back(&f), 0);
+	end(&f);
+}
+
+static void test_time_limit(void **state)
+{
+	struct trace_ring_stats st;
+	struct fixture f;
+	uint64_t first;
+
+	(void)state;
+	begin(&f, 0, 300 * MS);
+	record(&f, 1000);
+	dump(&f, 0);
+	first = read_back(&f);
+	/* Whole chunks of 20 events: what is 300 ms old, and at most one chunk more. */
+	assert_in_range(first, 1000 - 300 - 21, 1000 - 300);
+	trace_ring_stats(f.ring, &st);
+	assert_true(st.dropped >= first);
+	assert_int_equal(st.oldest, START + first * MS);
+	end(&f);
+}
+
+static void test_size_limit_and_another(void **state)
+{
+	struct trace_ring_stats before, after;
+	struct fixture f;
+	uint64_t first;
+
+	(void)state;
+	begin(&f, 4096, 0);
+	record(&f, 2000);
+	trace_ring_stats(f.ring, &before);
+	assert_in_range(before.bytes, 1, 4096);
+	assert_true(before.dropped > 0);
+	dump(&f, 0);
+	first = read_back(&f);
+	assert_true(first > 0);
+	trace_ring_limit(f.ring, 2048, 0);
+	trace_ring_stats(f.ring, &after);
+	assert_in_range(after.bytes, 1, 2048);
+	dump(&f, 0);
+	assert_true(read_back(&f) > first);
+	end(&f);
+}
+
+static void test_from(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, 0, 0);
+	record(&f, 400);
+	dump(&f, START + 300 * MS);
+	assert_in_range(read_back(&f), 300 - 21, 300);
+	end(&f);
+}
+
+/* A dump that cannot be written leaves nothing, and the ring works on. */
+static void test_no_such_folder(void **state)
+{
+	struct trace_dump d = { .path = "/nonexistent/x.periscope", .end = START + 1 };
+	uint64_t bytes;
+	struct fixture f;
+	int err = 0;
+
+	(void)state;
+	begin(&f, 0, 0);
+	record(&f, 40);
+	assert_int_equal(trace_ring_dump(f.ring, &d), 0);
+	assert_int_equal(trace_ring_dumped(f.ring, true, &err, &bytes), 1);
+	assert_int_equal(err, -ENOENT);
+	dump(&f, 0);
+	assert_int_equal(read_back(&f), 0);
+	end(&f);
+}
+
+/* ---------------------------------------------------------------- who may have one, and when ---- */
+
+static struct trigger slow = { .kind = TRIGGER_LATENCY, .text = "latency>5ms" };
+static struct trigger fatal = { .kind = TRIGGER_SIGNAL, .text = "signal" };
+
+static bool hit(struct flight *f, const struct trigger *t, uint64_t time)
+{
+	struct trigger_hit h = { .trigger = t, .time = time, .begin = time };
+
+	return flight_hit(f, &h);
+}
+
+static void finish(struct flight *f, const char *why)
+{
+	struct flight_dump d;
+
+	assert_int_equal(flight_write(f, 0, REALTIME), 0);
+	assert_int_equal(flight_done(f, true, &d), 1);
+	assert_int_equal(d.err, 0);
+	assert_string_equal(d.why, why);
+	assert_int_equal(access(d.path, F_OK), 0);
+}
+
+static void test_cooldown_and_last_words(void **state)
+{
+	const uint64_t far = UINT64_MAX / 2, now = 1;
+	struct flight_options o = { .dir = "/tmp", .after_ns = 10, .cooldown_ns = far, .keep = 2 };
+	struct flight_stats st;
+	struct flight *f = flight_new(&o);
+
+	(void)state;
+	assert_non_null(f);
+	assert_false(flight_due(f, far, true));
+	assert_true(hit(f, &slow, now));
+	assert_false(hit(f, &slow, now + 1)); /* one is on its way */
+	assert_false(flight_due(f, now + 9, false));
+	assert_true(flight_due(f, now + 10, false));
+	finish(f, "latency>5ms");
+	assert_false(hit(f, &slow, now + 100)); /* the cool-down */
+	assert_int_not_equal(flight_ask(f, "asked", now + 100), 0);
+	assert_true(flight_due(f, now + 100, false));
+	finish(f, "asked");
+	assert_true(hit(f, &fatal, now + 200));
+	assert_false(hit(f, &fatal, now + 200)); /* once */
+	finish(f, "signal");
+	flight_stats(f, &st);
+	assert_int_equal(st.dumps, 3);
+	assert_int_equal(st.suppressed, 3);
+	assert_int_equal(st.removed, 1); /* two stay */
+	flight_free(f);
+	assert_int_equal(system("rm -f /tmp/0-20231114T221320.000Z-*.periscope"), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_keeps_all_that_fits),
+		cmocka_unit_test(test_time_limit),
+		cmocka_unit_test(test_size_limit_and_another),
+		cmocka_unit_test(test_from),
+		cmocka_unit_test(test_no_such_folder),
+		cmocka_unit_test(test_cooldown_and_last_words),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
