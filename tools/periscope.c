@@ -11,7 +11,9 @@
 #include "lib/cli.h"
 #include "lib/util.h"
 
-static const struct command *const commands[] = { &cmd_cpu, &cmd_flame, &cmd_diff, &cmd_probes };
+static const struct command *const commands[] = {
+	&cmd_cpu, &cmd_offcpu, &cmd_flame, &cmd_diff, &cmd_probes,
+};
 
 static void help(FILE *out)
 {

@@ -168,6 +168,11 @@ struct thread_info {
 #endif
 
 /* linux/sched.h */
+struct sched_info { /* by the run queue's clock, which is not CLOCK_MONOTONIC */
+	unsigned long long last_arrival; /* on a CPU */
+	unsigned long long last_queued;	 /* in a run queue; 0 while it is on a CPU */
+};
+
 struct task_struct {
 	unsigned int flags;
 	unsigned int __state;
@@ -181,6 +186,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	char comm[16];
 	struct files_struct *files;
+	struct sched_info sched_info;
 	unsigned long min_flt; /* page faults, without and with a wait for a device */
 	unsigned long maj_flt;
 	struct signal_struct *signal;

@@ -23,6 +23,7 @@ CHECK(inode);
 CHECK(file);
 CHECK(fdtable);
 CHECK(files_struct);
+CHECK(sched_info);
 CHECK(task_struct);
 CHECK(kernel_siginfo);
 CHECK(gendisk);

@@ -17,6 +17,8 @@ struct capture_ops {
 	/* Watch a process; before_exec: from its next exec on. Before or after the start. */
 	int (*add)(void *capture, pid_t pid, bool before_exec);
 	int (*start)(void *capture);
+	/* A command that was added before its exec begins to run now. May be NULL. */
+	int (*begin)(void *capture);
 	/* Take what has come. To be called when fd() is readable, and every 100 ms. */
 	int (*poll)(void *capture);
 	/* End the capture and collect the rest. */

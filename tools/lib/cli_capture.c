@@ -52,6 +52,8 @@ static int start_command(struct session *s)
 	while (!ops->knows(s->c->capture, s->launch.pid) && now_ns() < deadline)
 		if (ops->poll(s->c->capture))
 			return fail(s);
+	if (ops->begin && ops->begin(s->c->capture))
+		return fail(s);
 	err = launch_run(&s->launch);
 	return err ? cli_fail("cannot let '%s' run: %s", command[0], strerror(-err)) : 0;
 }

@@ -51,7 +51,13 @@ int format_find(const struct format *formats, const char *path, const char *name
 int format_write(const struct format *f, struct write_model m, const struct write_options *o,
 		 struct sink *out)
 {
-	if (f->write)
-		return m.profile ? f->write(m.profile, o, out) : -EINVAL;
-	return m.report ? f->write_report(m.report, o, out) : -EINVAL;
+	struct write_options rest = *o;
+	int err;
+
+	if ((f->write && !m.profile) || (f->write_report && !m.report))
+		return -EINVAL;
+	err = f->write_report ? f->write_report(m.report, o, out) : 0;
+	if (f->write_report)
+		rest.nr_fields = 0;
+	return err || !f->write ? err : f->write(m.profile, &rest, out);
 }

@@ -19,7 +19,7 @@ struct format {
 	const char *name;   /* for --format */
 	const char *ending; /* ".pb.gz" */
 	const char *what;   /* a few words for help and errors */
-	/* One of the two, after the model that it is a format of. */
+	/* After the model that it is a format of; of both, the report comes first. */
 	int (*write)(const struct profile *p, const struct write_options *o, struct sink *out);
 	int (*write_report)(const struct report *r, const struct write_options *o,
 			    struct sink *out);

@@ -24,6 +24,8 @@ static const char *module_name(const char *file)
 {
 	const char *slash = strrchr(file, '/');
 
+	if (!strcmp(file, PROFILE_NOTE_MAPPING))
+		return "";
 	if (is_kernel_file(file))
 		return "kernel";
 	return slash && file[0] == '/' ? slash + 1 : file;
@@ -38,6 +40,8 @@ static enum frame_origin module_origin(const char *file, const char *module)
 
 	if (is_kernel_file(file))
 		return FRAME_KERNEL;
+	if (!strcmp(file, PROFILE_NOTE_MAPPING))
+		return FRAME_NOTE;
 	for (size_t i = 0; i < ARRAY_SIZE(libc); i++)
 		if (starts_with(module, libc[i]))
 			return FRAME_LIBC;

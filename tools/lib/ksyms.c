@@ -264,8 +264,7 @@ static bool is_named(const char *name, const char *const *names)
 	return false;
 }
 
-int ksyms_range(const struct ksyms *k, const char *const *names, uint64_t *ret_start,
-		uint64_t *ret_end)
+int ksyms_range(const struct ksyms *k, const char *const *names, uint64_t ret[2])
 {
 	uint64_t start = UINT64_MAX, end = 0;
 
@@ -280,7 +279,7 @@ int ksyms_range(const struct ksyms *k, const char *const *names, uint64_t *ret_s
 	}
 	if (!end)
 		return -ENOENT;
-	*ret_start = start;
-	*ret_end = end;
+	ret[0] = start;
+	ret[1] = end;
 	return 0;
 }

@@ -25,9 +25,8 @@ const char *ksyms_lookup(const struct ksyms *k, uint64_t addr, const char **ret_
 
 /*
  * Bounds around all functions of one of these names (the list ends at NULL; `name*`: that begin
- * so), end exclusive. Returns 0, or -ENOENT when there is none.
+ * so), the second exclusive. Returns 0, or -ENOENT when there is none, ret untouched.
  */
-int ksyms_range(const struct ksyms *k, const char *const *names, uint64_t *ret_start,
-		uint64_t *ret_end);
+int ksyms_range(const struct ksyms *k, const char *const *names, uint64_t ret[2]);
 
 #endif

@@ -24,6 +24,12 @@
 #define PROFILE_LABEL_THREAD	"thread"
 #define PROFILE_LABEL_TRUNCATED "truncated"
 
+/*
+ * Frames that are not code (a mark, a thread's name in the midst of a stack) are locations in a
+ * mapping of this name, so that they are known for it also when they come back from a file.
+ */
+#define PROFILE_NOTE_MAPPING "[note]"
+
 struct profile_type {
 	uint32_t name; /* string: "samples", "cpu" */
 	uint32_t unit; /* string: "count", "nanoseconds" */

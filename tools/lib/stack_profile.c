@@ -13,6 +13,8 @@
 #include "process.h"
 #include "util.h"
 
+#define STACK_MAX_TURNED (2 * STACK_MAX_FRAMES)
+
 /* A process's JIT symbols, read at the first frame that belongs to no object. */
 struct jit {
 	uint32_t tgid;
@@ -32,7 +34,7 @@ struct stack_profile {
 	const struct objects *objects;
 	const struct stack_profile_options *o;
 	struct ksyms *ksyms;
-	uint32_t kernel_mapping;
+	uint32_t kernel_mapping, note_mapping;
 	uint32_t *mappings; /* by object id - 1; PROFILE_NONE: not yet made */
 	struct jit *jits;
 	size_t nr_jits, cap_jits;
@@ -257,27 +259,94 @@ static size_t fill_labels(const struct stack_profile *f, const struct stack_samp
 	return n;
 }
 
+static int note_location(struct stack_profile *f, const char *text, uint32_t *ret)
+{
+	struct sym_frame frame = { .function = text };
+	int err = 0;
+
+	if (f->note_mapping == PROFILE_NONE) {
+		err = profile_mapping(f->p, 0, 0, 0, PROFILE_NOTE_MAPPING, "", &f->note_mapping);
+		if (!err)
+			f->p->mappings[f->note_mapping].has_functions = true;
+	}
+	return err ? err : one_line_location(f, 0, f->note_mapping, &frame, false, ret);
+}
+
+/*
+ * A location whose inlined functions have to come the other way round: one for each. Room is for
+ * STACK_MAX_TURNED of them; of a stack with more the frames nearest the root are left.
+ */
+static int turned_location(struct stack_profile *f, uint32_t tgid, uint64_t frame,
+			   uint32_t *locations, size_t *n)
+{
+	struct profile_location l;
+	uint32_t index;
+	int err = stack_profile_location(f, tgid, frame, &index);
+
+	if (err)
+		return err;
+	l = f->p->locations[index];
+	if (l.nr_lines <= 1 && *n < STACK_MAX_TURNED) {
+		locations[(*n)++] = index;
+		return 0;
+	}
+	for (uint32_t i = l.nr_lines; i-- && !err && *n < STACK_MAX_TURNED;) {
+		struct profile_line line = f->p->lines[l.first_line + i];
+
+		err = profile_location(f->p, l.address, l.mapping, &line, 1, &locations[(*n)++]);
+	}
+	return err;
+}
+
+/* The stack turned around, its thread's name before it and the separator behind. */
+static int chained_locations(struct stack_profile *f, const struct stack_sample *sample,
+			     uint32_t *locations, size_t *n)
+{
+	const struct stack *s = &f->stacks->items[sample->chained];
+	const uint64_t *frames = f->stacks->frames + s->first_frame;
+	int err = note_location(f, sample->chained_comm, &locations[(*n)++]);
+
+	for (size_t i = s->nr_frames; i-- && !err;)
+		err = turned_location(f, sample->tgid, frames[i], locations, n);
+	return err ? err : note_location(f, "--", &locations[(*n)++]);
+}
+
+/* Innermost first: who woke, a note, the stack. */
+static int fill_locations(struct stack_profile *f, const struct stack_sample *sample,
+			  uint32_t *locations, size_t *n)
+{
+	const struct stack *s;
+	int err = 0;
+
+	if (sample->chained_comm)
+		err = chained_locations(f, sample, locations, n);
+	if (!err && sample->note)
+		err = note_location(f, sample->note, &locations[(*n)++]);
+	if (err || sample->stack == STACK_SAMPLE_NONE)
+		return err;
+	s = &f->stacks->items[sample->stack];
+	for (size_t i = 0; i < s->nr_frames && !err; i++)
+		err = stack_profile_location(f, sample->tgid, f->stacks->frames[s->first_frame + i],
+					     &locations[(*n)++]);
+	if (!err && !s->nr_frames)
+		err = no_frames(f, &locations[(*n)++]);
+	return err;
+}
+
 int stack_profile_add(struct stack_profile *f, const struct stack_sample *sample)
 {
-	const struct stack *s = &f->stacks->items[sample->stack];
-	const uint64_t *frames = f->stacks->frames + s->first_frame;
-	uint32_t locations[STACK_MAX_FRAMES];
+	const struct stack *s =
+		sample->stack == STACK_SAMPLE_NONE ? NULL : &f->stacks->items[sample->stack];
+	uint32_t locations[STACK_MAX_TURNED + 2 + STACK_MAX_FRAMES];
 	struct profile_label labels[STACK_SAMPLE_LABELS + 2];
-	struct profile_sample_key key = { .locations = locations,
-					  .nr_locations = s->nr_frames,
-					  .labels = labels };
+	struct profile_sample_key key = { .locations = locations, .labels = labels };
 	char comm[STACK_COMM_LEN + 16];
-	int err = 0;
+	int err;
 
 	if (sample->nr_labels > STACK_SAMPLE_LABELS)
 		return -E2BIG;
 	key.nr_labels = fill_labels(f, sample, labels);
-	for (size_t i = 0; i < s->nr_frames && !err; i++)
-		err = stack_profile_location(f, sample->tgid, frames[i], &locations[i]);
-	if (!err && !s->nr_frames) {
-		key.nr_locations = 1;
-		err = no_frames(f, &locations[0]);
-	}
+	err = fill_locations(f, sample, locations, &key.nr_locations);
 	/* The thread's name is the sample's comm; pprof files have it as a label, too. */
 	if (f->o->per_thread)
 		snprintf(comm, sizeof(comm), "%s/%u", sample->comm, sample->tid);
@@ -285,7 +354,7 @@ int stack_profile_add(struct stack_profile *f, const struct stack_sample *sample
 		snprintf(comm, sizeof(comm), "%s", sample->comm);
 	if (!err)
 		err = profile_string(f->p, comm, &key.comm);
-	if (!err && !f->o->no_user && s->end != UNWIND_COMPLETE)
+	if (!err && s && !f->o->no_user && s->end != UNWIND_COMPLETE)
 		err = profile_string(f->p, unwind_end_name(s->end), &key.truncated);
 	return err ? err : profile_add(f->p, &key, sample->values);
 }
@@ -301,7 +370,12 @@ struct stack_profile *stack_profile_new(struct profile *p, const struct stacks *
 	if (err)
 		return NULL;
 	*f = (struct stack_profile){
-		.p = p, .stacks = s, .objects = objects, .o = o, .kernel_mapping = PROFILE_NONE
+		.p = p,
+		.stacks = s,
+		.objects = objects,
+		.o = o,
+		.kernel_mapping = PROFILE_NONE,
+		.note_mapping = PROFILE_NONE,
 	};
 	f->mappings = malloc((objects->nr + 1) * sizeof(*f->mappings));
 	if (!f->mappings)

@@ -35,7 +35,14 @@ void stack_profile_free(struct stack_profile *sp);
 
 /* What a thread did with a stack. */
 struct stack_sample {
-	size_t stack; /* into stacks.items */
+	size_t stack;	  /* into stacks.items; STACK_SAMPLE_NONE: frames there are none of */
+	const char *note; /* a frame that is not code, innermost; or NULL */
+	/*
+	 * Another thread's stack that led to this one's end, drawn in the field's way for wakers:
+	 * beyond a frame `--`, turned around, so that its root and the name come last. NULL: none.
+	 */
+	const char *chained_comm;
+	size_t chained; /* into stacks.items */
 	uint32_t tgid, tid;
 	const char *comm;
 	const struct profile_label *labels; /* besides the thread's and process's numbers */
@@ -44,6 +51,7 @@ struct stack_sample {
 };
 
 #define STACK_SAMPLE_LABELS 6
+#define STACK_SAMPLE_NONE   SIZE_MAX
 
 /* Returns 0, -ENOMEM, or -E2BIG for too many labels. */
 int stack_profile_add(struct stack_profile *sp, const struct stack_sample *sample);

@@ -127,7 +127,9 @@ static int add_stack(struct stacks *s, const struct stack_event *e, uint32_t *sl
 		.end = e->end,
 		.guessed = e->guessed,
 		.first_frame = s->nr_frames,
+		.tid = e->tid,
 	};
+	memcpy(s->items[s->nr - 1].comm, e->comm, STACK_COMM_LEN - 1);
 	s->nr_frames += e->nr_frames;
 	*slot = s->nr;
 	return 0;

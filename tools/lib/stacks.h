@@ -20,6 +20,9 @@ struct stack {
 	uint8_t end;		       /* enum unwind_end */
 	uint8_t guessed;	       /* frames found by frame pointers */
 	size_t first_frame;	       /* into stacks.frames */
+	/* Of the thread that was first seen with it. */
+	uint32_t tid;
+	char comm[STACK_COMM_LEN];
 };
 
 struct stack_count {

@@ -32,6 +32,7 @@ struct write_options {
 	 */
 	uint32_t type;
 	enum write_diff diff;		  /* pictures show how the types differ */
+	int64_t folded_unit;		  /* of the value that folded output counts in; 0: 1 */
 	const char *title;		  /* NULL: by what the type measures */
 	const struct write_field *fields; /* shown in this order above pictures and reports */
 	size_t nr_fields;

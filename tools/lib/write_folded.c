@@ -91,7 +91,7 @@ static int by_text(const void *a, const void *b)
 }
 
 /* Samples with the same names are one line, whatever set them apart. */
-static int write_lines(struct folded *d, struct sink *out)
+static int write_lines(struct folded *d, int64_t unit, struct sink *out)
 {
 	struct strbuf b = { 0 };
 	int err = 0;
@@ -106,7 +106,9 @@ static int write_lines(struct folded *d, struct sink *out)
 
 		for (; i < d->nr_lines && !strcmp(d->lines[i].text, text); i++)
 			value = profile_sum(value, d->lines[i].value);
-		strbuf_printf(&b, "%s %" PRId64 "\n", text, value);
+		value = value / unit + (value % unit >= (unit + 1) / 2);
+		if (value)
+			strbuf_printf(&b, "%s %" PRId64 "\n", text, value);
 		err = sink_flush(out, &b, CHUNK);
 	}
 	if (!err)
@@ -125,7 +127,7 @@ int write_folded(const struct profile *p, const struct write_options *o, struct 
 		return -EINVAL;
 	err = collect(&d, p, type);
 	if (!err)
-		err = write_lines(&d, out);
+		err = write_lines(&d, o->folded_unit ? o->folded_unit : 1, out);
 	strbuf_release(&d.text);
 	free(d.lines);
 	return err;

@@ -43,6 +43,23 @@ static const char *type_name(const struct text *t)
 	return t->type < t->p->nr_types ? profile_str(t->p, t->p->types[t->type].name) : "samples";
 }
 
+/*
+ * Code is between the notes at a stack's root (the thread, a mark) and those behind its innermost
+ * function, beyond which another thread's stack may follow.
+ */
+static void find_code(const struct frames *f, const struct frame_stack *stack, size_t *ret_first,
+		      size_t *ret_end)
+{
+	size_t at = 0;
+
+	while (at < stack->n && f->symbols[stack->items[at].symbol].origin == FRAME_NOTE)
+		at++;
+	*ret_first = at;
+	while (at < stack->n && f->symbols[stack->items[at].symbol].origin != FRAME_NOTE)
+		at++;
+	*ret_end = at;
+}
+
 /* Flat and cumulative values of every function that is on a stack. */
 static int count_rows(struct text *t)
 {
@@ -57,16 +74,18 @@ static int count_rows(struct text *t)
 	for (uint32_t i = 0; i < t->p->nr_samples && !err; i++) {
 		const struct profile_sample *s = &t->p->samples[i];
 		int64_t value = t->type < t->p->nr_types ? s->values[t->type] : 0;
+		size_t first, end;
 
 		if (value <= 0)
 			continue;
 		err = frames_stack(f, s, &stack);
-		for (size_t j = 0; j < stack.n && !err; j++) {
+		find_code(f, &stack, &first, &end);
+		for (size_t j = first; j < end && !err; j++) {
 			struct text_row *row = &t->rows[stack.items[j].symbol];
 
 			row->inlined |= stack.items[j].inlined;
 			row->called |= !stack.items[j].inlined;
-			if (j + 1 == stack.n)
+			if (j + 1 == end)
 				row->flat = profile_sum(row->flat, value);
 			if (row->last_sample != i + 1)
 				row->cum = profile_sum(row->cum, value);
@@ -77,13 +96,13 @@ static int count_rows(struct text *t)
 	return err;
 }
 
-/* Keep the rows of functions: threads and marks have none. */
+/* Keep the rows of functions that were met: threads and marks have none. */
 static void keep_functions(struct text *t)
 {
 	const struct frames *f = &t->tree.frames;
 
 	for (uint32_t i = 0; i < f->nr_symbols; i++) {
-		if (!t->rows[i].cum || f->symbols[i].origin == FRAME_NOTE)
+		if (!t->rows[i].cum)
 			continue;
 		t->rows[t->nr_rows] = t->rows[i];
 		t->rows[t->nr_rows++].symbol = i;
