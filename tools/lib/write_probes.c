@@ -40,7 +40,9 @@ static void text_arguments(struct strbuf *b, const struct usdt_probe *p)
 	for (size_t i = 0; i < p->spec.nr; i++) {
 		strbuf_printf(b, "%sarg%zu ", i ? ", " : "", i + 1);
 		usdt_put_type(b, &p->spec.args[i]);
-		strbuf_puts(b, p->spec.args[i].kind == USDT_NONE ? " " : " in ");
+		strbuf_puts(b, p->spec.args[i].kind == USDT_REG || p->spec.args[i].kind == USDT_MEM
+				       ? " in "
+				       : " ");
 		usdt_put_place(b, p, i);
 	}
 	strbuf_putc(b, '\n');
