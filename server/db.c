@@ -65,9 +65,6 @@ static const char *const statements[STMT_COUNT] = {
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
 	[STMT_ROLLBACK] = "ROLLBACK",
-	[STMT_SAVEPOINT] = "SAVEPOINT item",
-	[STMT_SAVEPOINT_RELEASE] = "RELEASE item",
-	[STMT_SAVEPOINT_ROLLBACK] = "ROLLBACK TO item",
 	/* a row for each photo, those of a room next to each other */
 	[STMT_ROOMS] = ROOM_COLUMNS "ORDER BY r.name, p.position",
 	[STMT_ROOM] = ROOM_COLUMNS "WHERE r.id = ?2 ORDER BY p.position",

@@ -13,29 +13,16 @@
 /* Writes that share a commit: enough to pay for the sync, few enough to keep latency down. */
 #define BATCH_MAX 128
 
-/* Applies one write inside the open transaction, undoing it alone if it fails. */
-STEP int db_writer_apply(struct db *db, struct db_write *write)
-{
-	int err, undo;
-
-	err = db_run(db, STMT_SAVEPOINT);
-	if (err != 0)
-		return err;
-	err = write->apply(db, write);
-	undo = err != 0 ? db_run(db, STMT_SAVEPOINT_ROLLBACK) : 0;
-	if (undo == 0)
-		undo = db_run(db, STMT_SAVEPOINT_RELEASE);
-	/* not undone: then the batch cannot be committed either */
-	return undo != 0 ? -EIO : err;
-}
-
 /* Whether a full disk or the like has already rolled back the whole transaction. */
 static bool transaction_lost(const struct db *db)
 {
 	return sqlite3_get_autocommit(db->handle) != 0;
 }
 
-/* Applies a batch in one transaction, leaving each write's own result in its job. */
+/*
+ * Applies a batch in one transaction, leaving each write's own result in its job. A statement that
+ * fails undoes itself alone (ABORT, sqlite.org/lang_conflict.html), and each write is only one.
+ */
 STEP int db_writer_commit(struct db *db, struct job *batch)
 {
 	bool own;
@@ -45,11 +32,13 @@ STEP int db_writer_commit(struct db *db, struct job *batch)
 	if (err != 0)
 		return err;
 	for (struct job *job = batch; job != NULL; job = job->next) {
+		struct db_write *write = container_of(job, struct db_write, job);
+
 		/* the loop itself, under FAULT_BLOCKING_WRITES, is at work on it already */
 		own = probe_request != job->request_id;
 		if (own)
 			probe_run(job->request_id);
-		job->result = db_writer_apply(db, container_of(job, struct db_write, job));
+		job->result = write->apply(db, write);
 		if (own)
 			probe_pause(job->request_id);
 		if (job->result == -EIO || transaction_lost(db)) {

@@ -17,7 +17,7 @@
 
 struct db_write {
 	struct job job;
-	/* Does the change; runs in the writer's thread, inside a transaction. 0 or -errno. */
+	/* Does the change, by one statement; in the writer's thread and transaction. 0 or -errno. */
 	int (*apply)(struct db *db, struct db_write *write);
 };
 
