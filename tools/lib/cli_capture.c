@@ -157,6 +157,8 @@ int cli_capture_run(struct cli_capture *c)
 		return cli_fail("cannot wait for signals: %s", strerror(-err));
 	err = loop_add(&s.loop, c->ops->fd(c->capture), c->ops->poll, c->capture);
 	status = err ? cli_fail("cannot wait for events: %s", strerror(-err)) : start(&s);
+	if (!status && c->verbose)
+		fputs("capturing\n", stderr);
 	if (!status)
 		status = collect(&s);
 	if (s.launched)

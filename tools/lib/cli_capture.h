@@ -22,6 +22,7 @@ struct cli_capture {
 	void *capture;
 	const struct cli_target *target;
 	uint64_t duration_ns; /* 0: no limit */
+	bool verbose;	      /* say when the capture has begun */
 	/*
 	 * Called while capturing, each interval_ns since the start (one that comes late is not made
 	 * up for), in place of the progress line. Returns 0, or an exit status that ends the

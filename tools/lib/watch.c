@@ -291,17 +291,21 @@ int watch_poll(struct watch *w)
 
 /* ---------------------------------------------------------------- maps ---- */
 
-uint64_t watch_stat(const struct watch *w, uint32_t which)
+uint64_t watch_sum(int fd, uint32_t which)
 {
 	uint64_t values[1024], sum = 0;
 	int n = libbpf_num_possible_cpus();
 
-	if (n <= 0 || n > (int)ARRAY_SIZE(values) ||
-	    bpf_map_lookup_elem(map_fd(w, "stats"), &which, values))
+	if (n <= 0 || n > (int)ARRAY_SIZE(values) || bpf_map_lookup_elem(fd, &which, values))
 		return 0;
 	for (int i = 0; i < n; i++)
 		sum += values[i];
 	return sum;
+}
+
+uint64_t watch_stat(const struct watch *w, uint32_t which)
+{
+	return watch_sum(map_fd(w, "stats"), which);
 }
 
 int watch_drain(int map_fd, size_t key_size, size_t value_size,

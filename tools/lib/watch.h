@@ -107,8 +107,9 @@ int watch_consume(struct watch *w);
 /* watch_consume, then bring the kernel's picture of the target up to date. */
 int watch_poll(struct watch *w);
 
-/* An element of `stats`, summed over the CPUs. */
+/* An element of `stats`, or of a per-CPU array of the engine's own, summed over the CPUs. */
 uint64_t watch_stat(const struct watch *w, uint32_t which);
+uint64_t watch_sum(int map_fd, uint32_t which);
 
 /*
  * Read and delete all elements of a hash map, fn(arg, key, value) for each. While programs write

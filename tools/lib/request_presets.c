@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* Programs whose probes we know. Arguments are counted from 1 here, as their documents do. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "request_spec.h"
+#include "util.h"
+
+struct request_preset_row {
+	const char *name;
+	enum request_role role;
+	enum requests_phase phase;
+	bool for_phases; /* only with --phases */
+	/* Arguments, 0 for none. */
+	__u8 key, name_arg, route, method, status, flags, value, text, rows, steps;
+};
+
+/* coworkingd: server/probes.h */
+static const struct request_preset_row coworking[] = {
+	{ "request__start", ROLE_BEGIN, .key = 1, .method = 3, .name_arg = 4, .route = 5 },
+	{ "request__run", ROLE_RUN, .key = 1 },
+	{ "request__pause", ROLE_PAUSE, .key = 1 },
+	{ "request__done", ROLE_END, .key = 1, .status = 3, .flags = 6 },
+	{ "job__enqueue", ROLE_ENQUEUE, .key = 1, .value = 2 },
+	{ "job__dequeue", ROLE_DEQUEUE, .key = 1, .value = 2 },
+	{ "job__reply", ROLE_REPLY, .key = 1, .value = 2 },
+	{ "db__stmt__start", ROLE_STMT_BEGIN, .key = 1, .value = 2, .text = 3 },
+	{ "db__stmt__done", ROLE_STMT_END, .key = 1, .value = 2, .rows = 4, .steps = 5 },
+	{ "db__txn__commit", ROLE_COMMIT, .value = 2 },
+	{ "auth__start", ROLE_PHASE_BEGIN, PHASE_AUTH, true, .key = 1 },
+	{ "auth__done", ROLE_PHASE_END, PHASE_AUTH, true, .key = 1 },
+	{ "json__parse__start", ROLE_PHASE_BEGIN, PHASE_PARSE, true, .key = 1 },
+	{ "json__parse__done", ROLE_PHASE_END, PHASE_PARSE, true, .key = 1 },
+	{ "json__dump__start", ROLE_PHASE_BEGIN, PHASE_JSON, true, .key = 1 },
+	{ "json__dump__done", ROLE_PHASE_END, PHASE_JSON, true, .key = 1 },
+	{ "response__start", ROLE_PHASE_SWITCH, PHASE_SEND, true, .key = 1 },
+};
+
+/* PostgreSQL's manual, "Dynamic Tracing": a backend is one thread. */
+static const struct request_preset_row postgresql[] = {
+	{ .name = "query__start", .role = ROLE_BEGIN, .name_arg = 1 },
+	{ .name = "query__done", .role = ROLE_END },
+};
+
+/* enum http_method of coworkingd's probes */
+static const char *const http_methods[] = { "GET", "HEAD", "POST", "DELETE", "OPTIONS", "OTHER" };
+
+const struct request_preset request_presets[] = {
+	{
+		.provider = "coworking",
+		.begin = "request__start",
+		.rows = coworking,
+		.nr_rows = ARRAY_SIZE(coworking),
+		.has_phases = true,
+		.has_routes = true,
+		.sends_after = true,
+		.methods = http_methods,
+		.nr_methods = ARRAY_SIZE(http_methods),
+	},
+	{
+		.provider = "postgresql",
+		.begin = "query__start",
+		.rows = postgresql,
+		.nr_rows = ARRAY_SIZE(postgresql),
+	},
+};
+const size_t nr_request_presets = ARRAY_SIZE(request_presets);
+
+static __u8 from_zero(__u8 arg)
+{
+	return arg ? arg - 1 : REQUEST_NO_ARG;
+}
+
+static int add_row(struct request_points *l, const char *provider,
+		   const struct request_preset_row *row)
+{
+	struct request_point p = {
+		.optional = row->role != ROLE_BEGIN && row->role != ROLE_END,
+		.probe = {
+			.role = row->role,
+			.phase = row->phase,
+			.name_kind = NAME_TEXT,
+			.key = from_zero(row->key),
+			.name = from_zero(row->name_arg),
+			.route = from_zero(row->route),
+			.method = from_zero(row->method),
+			.status = from_zero(row->status),
+			.flags = from_zero(row->flags),
+			.value = from_zero(row->value),
+			.text = from_zero(row->text),
+			.rows = from_zero(row->rows),
+			.steps = from_zero(row->steps),
+		},
+	};
+
+	if (asprintf(&p.pattern, "%s:%s", provider, row->name) < 0)
+		return -ENOMEM;
+	return request_points_add(l, &p);
+}
+
+int request_preset_points(struct request_points *l, const struct request_preset *p, bool phases)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < p->nr_rows && !err; i++)
+		if (phases || !p->rows[i].for_phases)
+			err = add_row(l, p->provider, &p->rows[i]);
+	l->has_phases = p->has_phases;
+	l->has_routes = p->has_routes;
+	l->sends_after = p->sends_after;
+	l->methods = p->methods;
+	l->nr_methods = p->nr_methods;
+	return err;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_REQUEST_PROBES_H
+#define PERISCOPE_REQUEST_PROBES_H
+
+/*
+ * From points (request_spec.h) to probes in the target: finds them in its objects, tells the BPF
+ * side what each site means and where its arguments are, attaches. Objects that the target maps
+ * later are looked at when they come.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "attach.h"
+#include "object.h"
+#include "request_spec.h"
+#include "strbuf.h"
+
+struct request_probes {
+	/* Set by the caller before the first update; borrowed. */
+	int prog_fd, roles_fd, specs_fd;
+	pid_t pid; /* of the only process; -1: all that map a file */
+	bool force_returns;
+	bool phases; /* of a preset: those, too, that only tell phases apart */
+	/* The user's points, or empty: those of the first preset whose probes are found. */
+	struct request_points points;
+	bool preset; /* they are a preset's */
+
+	size_t nr_objects;   /* looked at so far */
+	uint32_t nr_ids;     /* elements of roles and specs in use */
+	size_t *nr_by_point; /* sites of each point */
+	size_t nr_sites;
+	struct attach attach;
+	struct strbuf notes; /* lines: what could not be probed, and why */
+	struct strbuf seen;  /* some of the target's USDT probes */
+	size_t nr_seen;
+	char error[512];
+};
+
+void request_probes_init(struct request_probes *p);
+/* Detaches. */
+void request_probes_release(struct request_probes *p);
+
+/*
+ * Probe the objects that are new since the last time; pid: a process that maps them. Returns 0, or
+ * a negative errno and p->error.
+ */
+int request_probes_update(struct request_probes *p, const struct objects *objects, pid_t pid);
+
+/*
+ * Is everything there without which no request can be seen? Returns 0, or -ENOENT and p->error, a
+ * sentence that says what is missing and what there is. pid: of the target, 0 when it is gone.
+ */
+int request_probes_check(struct request_probes *p, pid_t pid);
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include "request_waterfall.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "profile.h"
+#include "request_names.h"
+#include "stack_profile.h"
+#include "strbuf.h"
+#include "util.h"
+
+/* At work on one request. */
+struct fall {
+	struct capture_requests *c;
+	struct profile *names; /* whose functions the frames become */
+	struct stack_profile *symbols;
+	const struct request_slow *slow;
+	uint64_t end;
+	struct report_trace *trace;
+	struct strbuf text;
+};
+
+/* The name of the innermost function at a frame, "" for none. */
+static int put_frame(struct fall *f, uint32_t tgid, uint64_t frame)
+{
+	uint32_t location;
+	const struct profile_location *l;
+	int err = stack_profile_location(f->symbols, tgid, frame, &location);
+
+	if (err)
+		return err;
+	l = &f->names->locations[location];
+	for (uint32_t i = 0; i < l->nr_lines; i++) {
+		uint32_t function = f->names->lines[l->first_line + i].function;
+
+		strbuf_puts(&f->text, profile_str(f->names, f->names->functions[function].name));
+		strbuf_putc(&f->text, '\n');
+	}
+	return 0;
+}
+
+/* A stack as lines, innermost first, into f->text. */
+static int put_stack(struct fall *f, uint32_t tgid, uint64_t hash)
+{
+	const struct stacks *stacks = capture_requests_stacks(f->c);
+	ssize_t at = stacks_find(stacks, hash);
+	const struct stack *s;
+	int err = 0;
+
+	strbuf_reset(&f->text);
+	if (at < 0) {
+		strbuf_puts(&f->text, "[its frames were lost]\n");
+		return strbuf_error(&f->text);
+	}
+	s = &stacks->items[at];
+	for (uint32_t i = 0; i < s->nr_frames && !err; i++)
+		err = put_frame(f, tgid, stacks->frames[s->first_frame + i]);
+	if (s->end != UNWIND_COMPLETE)
+		strbuf_printf(&f->text, "[truncated: %s]\n", unwind_end_name(s->end));
+	return err ? err : strbuf_error(&f->text);
+}
+
+static uint64_t begin_of(const struct fall *f, uint32_t i)
+{
+	return i < f->slow->detail.nr ? f->slow->detail.segments[i].at : f->end;
+}
+
+/* Phases that go on over several segments are one bar. */
+static void add_phases(struct fall *f)
+{
+	const struct request_detail *d = &f->slow->detail;
+	uint64_t start = f->slow->request.start;
+	uint32_t i = 0, j;
+
+	while (i < d->nr) {
+		const char *name = requests_phase_name(d->segments[i].phase);
+
+		for (j = i + 1; j < d->nr && d->segments[j].phase == d->segments[i].phase;)
+			j++;
+		report_span(f->trace, name, name, begin_of(f, i) - start,
+			    begin_of(f, j) - begin_of(f, i), 0, NULL);
+		i = j;
+	}
+}
+
+static int add_state(struct fall *f, uint32_t i, uint32_t j, unsigned int depth)
+{
+	const struct request_segment *g = &f->slow->detail.segments[i];
+	const char *class = requests_state_name(g->state);
+	char name[64];
+	int err = 0;
+
+	if (g->tid)
+		snprintf(name, sizeof(name), "%s, thread %u", class, g->tid);
+	else
+		snprintf(name, sizeof(name), "%s", class);
+	if (g->stack)
+		err = put_stack(f, f->slow->request.header.tgid, g->stack);
+	if (!err)
+		report_span(f->trace, class, name, g->at - f->slow->request.start,
+			    begin_of(f, j) - g->at, depth, g->stack ? strbuf_str(&f->text) : NULL);
+	return err;
+}
+
+static int add_states(struct fall *f, unsigned int depth)
+{
+	const struct request_detail *d = &f->slow->detail;
+	uint32_t i = 0, j;
+	int err = 0;
+
+	while (i < d->nr && !err) {
+		/* A segment that only changes the phase goes on with the state. */
+		for (j = i + 1; j < d->nr && d->segments[j].state == d->segments[i].state &&
+				d->segments[j].tid == d->segments[i].tid && !d->segments[j].stack;)
+			j++;
+		err = add_state(f, i, j, depth);
+		i = j;
+	}
+	return err;
+}
+
+static int add_request(struct fall *f, struct report_waterfall *w, uint64_t epoch)
+{
+	const struct request_record *r = &f->slow->request;
+	char *name = request_name(capture_requests_table(f->c), r);
+	bool phases = capture_requests_points(f->c)->has_phases;
+	char note[160], lost[64] = "";
+	int err;
+
+	if (!name)
+		return -ENOMEM;
+	if (f->slow->detail.lost)
+		snprintf(lost, sizeof(lost), ", %u further changes of state not kept",
+			 f->slow->detail.lost);
+	if (r->status)
+		snprintf(note, sizeof(note), "status %" PRId64 ", id %#" PRIx64 "%s",
+			 (int64_t)r->status, (uint64_t)r->header.arg, lost);
+	else
+		snprintf(note, sizeof(note), "id %" PRIu64 "%s", (uint64_t)r->header.arg, lost);
+	f->end = REQUEST_WORD_TIME(r->word);
+	f->trace = report_trace(w, name, r->start - epoch, request_latency(r), note);
+	free(name);
+	if (phases)
+		add_phases(f);
+	err = add_states(f, phases);
+	return err;
+}
+
+/* The order of the colours: the same whatever is seen first. */
+static void add_classes(struct report_waterfall *w, bool phases)
+{
+	for (unsigned int i = 0; i < STATE_NR; i++)
+		report_class(w, requests_state_name(i));
+	for (unsigned int i = 0; i < PHASE_NR && phases; i++)
+		report_class(w, requests_phase_name(i));
+}
+
+int request_waterfalls(struct report *r, struct capture_requests *c)
+{
+	struct stack_profile_options so = { .kernel = true };
+	struct report_waterfall *w;
+	struct fall f = { .c = c };
+	size_t n;
+	int err = 0;
+
+	f.slow = capture_requests_slow(c, &n);
+	if (!n)
+		return 0;
+	strbuf_init(&f.text);
+	w = report_waterfall(report_section(r, "slow", "Slowest requests that match"), "slowest",
+			     NULL);
+	add_classes(w, capture_requests_points(c)->has_phases);
+	f.names = profile_new();
+	if (f.names)
+		f.symbols = stack_profile_new(f.names, capture_requests_stacks(c),
+					      &capture_requests_target(c)->objects, &so);
+	if (!f.symbols)
+		err = -ENOMEM;
+	for (size_t i = 0; i < n && !err; i++, f.slow++)
+		err = add_request(&f, w, capture_requests_epoch(c));
+	stack_profile_free(f.symbols);
+	profile_free(f.names);
+	strbuf_release(&f.text);
+	return err;
+}
