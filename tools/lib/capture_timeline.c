@@ -174,10 +174,10 @@ static int on_probe(void *arg, const struct timeline_probe *p, const struct time
 	return fired > 0 ? hit(c, &h) : fired;
 }
 
-static int open_trace(struct capture_timeline *c)
+int capture_timeline_open(struct capture_timeline *c, struct trace_chunks *to)
 {
 	struct trace_writer_options o = { .start = now_ns(), .key_ns = c->o.key_ns };
-	int err = trace_writer_new(c->o.to, &o, &c->writer);
+	int err = trace_writer_new(to, &o, &c->writer);
 
 	if (!err)
 		err = timeline_records_init(&c->records, c->writer, &c->probes);
@@ -217,7 +217,7 @@ static int load(struct capture_timeline *c)
 		return watch_fail(&c->watch, err, "cannot open the ring of events: %s",
 				  strerror(-err));
 	init_probes(c);
-	return open_trace(c);
+	return 0;
 }
 
 struct capture_timeline *capture_timeline_new(const struct capture_timeline_options *o)
@@ -325,6 +325,25 @@ static int update_probes(struct capture_timeline *c)
 		   : 0;
 }
 
+/* What was asked for by name has to be there, unless a command is yet to run. */
+static int check_patterns(struct capture_timeline *c)
+{
+	bool is_function;
+	const char *missing = timeline_probes_missing(&c->probes, &is_function);
+
+	if (!missing || !c->watch.target.objects.nr)
+		return 0;
+	if (is_function)
+		return watch_fail(&c->watch, -ENOENT,
+				  "no function of the target matches '%s' (periscope probes -p PID "
+				  "GLOB lists them)",
+				  missing);
+	return watch_fail(&c->watch, -ENOENT,
+			  "no USDT probe of the target matches '%s' (periscope probes -p PID lists "
+			  "them)",
+			  missing);
+}
+
 static int timeline_start(void *capture)
 {
 	struct capture_timeline *c = capture;
@@ -334,6 +353,8 @@ static int timeline_start(void *capture)
 		err = watch_start(&c->watch);
 	if (!err)
 		err = update_probes(c);
+	if (!err)
+		err = check_patterns(c);
 	if (!err && c->o.frequency)
 		err = sampler_open(&c->sampler, &c->watch, c->bpf->progs.timeline_sample);
 	if (err)

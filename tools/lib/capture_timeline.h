@@ -31,8 +31,7 @@ struct capture_timeline_options {
 	const char *const *functions; /* globs; borrowed */
 	size_t nr_usdt, nr_functions;
 	size_t max_functions;
-	struct trace_chunks *to; /* where the trace goes; borrowed */
-	uint64_t key_ns;	 /* how often every thread's state is repeated; 0: by default */
+	uint64_t key_ns; /* how often every thread's state is repeated; 0: by default */
 	/*
 	 * For a flight recorder: conditions (borrowed; NULL: none), and who is told when one holds.
 	 * If that returns true the trace gets a mark.
@@ -61,6 +60,12 @@ struct capture_timeline;
 /* Returns NULL and errno; capture_timeline_ops.error(NULL) then says why. */
 struct capture_timeline *capture_timeline_new(const struct capture_timeline_options *o);
 void capture_timeline_free(struct capture_timeline *c);
+
+/*
+ * Say where the trace goes: after new, before the capture starts. Borrowed. Returns 0 or a negative
+ * errno.
+ */
+int capture_timeline_open(struct capture_timeline *c, struct trace_chunks *to);
 
 extern const struct capture_ops capture_timeline_ops;
 

@@ -74,14 +74,17 @@ static int add_probe(struct timeline_probes *p, const struct timeline_probe *pro
 	return 0;
 }
 
-static bool wanted(const struct timeline_probes *p, const struct usdt_probe *probe)
+static bool wanted(struct timeline_probes *p, const struct usdt_probe *probe)
 {
-	if (p->o.requests && !strcmp(probe->provider, TIMELINE_PROVIDER))
-		return true;
-	for (size_t i = 0; i < p->o.nr_usdt; i++)
-		if (usdt_matches(probe, p->o.usdt[i]))
-			return true;
-	return false;
+	bool found = p->o.requests && !strcmp(probe->provider, TIMELINE_PROVIDER);
+
+	for (size_t i = 0; i < p->o.nr_usdt; i++) {
+		if (!usdt_matches(probe, p->o.usdt[i]))
+			continue;
+		p->usdt_found |= UINT64_C(1) << MIN(i, (size_t)63);
+		found = true;
+	}
+	return found;
 }
 
 static int add_usdt(struct scan *s, const struct usdt_probe *u)
@@ -178,12 +181,14 @@ static int scan_functions(struct scan *s)
 	int err = 0;
 
 	for (size_t i = 0; i < s->p->o.nr_functions && !err; i++) {
-		size_t len;
+		size_t len, before = list.nr;
 		const char *glob = functions_split(s->p->o.functions[i], &len);
 
 		if (!len || functions_lib_matches(s->p->o.functions[i], len, s->obj->path))
 			err = functions_find(&list, s->obj->elf, s->obj->path, -1, glob,
 					     s->p->o.max_functions, NULL);
+		if (list.nr > before)
+			s->p->functions_found |= UINT64_C(1) << MIN(i, (size_t)63);
 	}
 	s->p->nr_matched += list.nr;
 	if (!err && s->p->nr_matched > s->p->o.max_functions)
@@ -259,6 +264,19 @@ int timeline_probes_update(struct timeline_probes *p, const struct target *t)
 	while (p->nr_objects < t->objects.nr && !err)
 		err = scan_object(p, t, t->objects.items[p->nr_objects++]);
 	return err;
+}
+
+const char *timeline_probes_missing(const struct timeline_probes *p, bool *ret_is_function)
+{
+	*ret_is_function = false;
+	for (size_t i = 0; i < p->o.nr_usdt; i++)
+		if (!(p->usdt_found >> MIN(i, (size_t)63) & 1))
+			return p->o.usdt[i];
+	*ret_is_function = true;
+	for (size_t i = 0; i < p->o.nr_functions; i++)
+		if (!(p->functions_found >> MIN(i, (size_t)63) & 1))
+			return p->o.functions[i];
+	return NULL;
 }
 
 void timeline_probes_release(struct timeline_probes *p)

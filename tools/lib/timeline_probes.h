@@ -47,8 +47,10 @@ struct timeline_probes {
 	size_t nr_functions;
 	size_t nr_entry_only; /* functions whose returns cannot be probed */
 	size_t nr_refused;    /* sites that could not be attached */
-	size_t nr_matched;    /* by each pattern of the user's, summed */
-	const char *refused;  /* why the last of these was */
+	size_t nr_matched;    /* functions, by all patterns together */
+	/* Bit n: pattern n has matched something; those beyond the last bit are not told apart. */
+	uint64_t usdt_found, functions_found;
+	const char *refused; /* why the last of these was */
 	struct attach attach;
 };
 
@@ -59,6 +61,9 @@ void timeline_probes_init(struct timeline_probes *p, const struct timeline_probe
  * than allowed or more probes than there is room for, or another negative errno.
  */
 int timeline_probes_update(struct timeline_probes *p, const struct target *t);
+
+/* The first pattern that has matched nothing so far; NULL: each has. */
+const char *timeline_probes_missing(const struct timeline_probes *p, bool *ret_is_function);
 
 void timeline_probes_release(struct timeline_probes *p);
 
