@@ -223,7 +223,7 @@ bench:
 # Older kernels, each in an emulated guest. VM: which, as tests/vm/run takes them (VM='6.1 6.12').
 vm:
 	$(Q)scripts/setup build vm
-	$(Q)$(MAKE) --no-print-directory all bpf $(WORKLOADS) $(UT)/test_vmlinux \
+	$(Q)$(MAKE) --no-print-directory all bpf $(WORKLOADS) $(LIVE_PROGS) $(UT)/test_vmlinux \
 		$(B)/bpf/vmlinux_check.bpf.o
 	$(Q)tests/vm/run $(B) $(VM)
 

@@ -10,12 +10,27 @@ import signal
 import subprocess
 
 import harness
+import uprobes
 
 PROBE_EVENTS = os.path.join(harness.BUILD, "live", "probe_events")
 LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
 LIBS = "/usr/lib/x86_64-linux-gnu/"
 BLOCKS, CALLS, DEPTH = 1009, 12, 200  # of probe_calls.c
 MAX_NESTED_RETURNS = 64  # MAX_URETPROBE_DEPTH of the kernel
+
+
+def exported_functions(path):
+    """Names of the functions that a library exports, by readelf."""
+    text = subprocess.run(
+        ["readelf", "--dyn-syms", "-W", path], capture_output=True, text=True, check=True
+    ).stdout
+    return sorted(
+        {
+            words[7].partition("@")[0]
+            for words in map(str.split, text.splitlines())
+            if len(words) == 8 and words[3:5] == ["FUNC", "GLOBAL"] and words[6] != "UND"
+        }
+    )
 
 
 class Rounds(harness.Workload):
@@ -164,16 +179,7 @@ class Libraries(AttachTest):
     arguments that were at the entry."""
 
     def check(self, library, least, command):
-        names = subprocess.run(
-            ["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True
-        ).stdout
-        names = [
-            line.split()[2].partition("@")[0]
-            for line in names.splitlines()
-            if line.split()[1] == "T"
-        ]
-        # What runs a million times is not for single-stepping.
-        names = [name for name in names if not name.startswith(("sqlite3_value", "sqlite3_column"))]
+        names = exported_functions(library)
         waiting = ["sh", "-c", 'read go && exec "$@"', "sh", *command]
         with harness.Process(
             waiting, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -287,13 +293,14 @@ class Failures(AttachTest):
         workload = self.rounds()
         exe = workload.popen.args[0]
 
+        with open(f"/proc/{workload.pid}/maps", encoding="ascii") as maps:
+            words = next(line.split() for line in maps if exe in line and " r-xp " in line)
+        at = uprobes.symbol_offset(exe, "twelve") - int(words[2], 16)
+        at += int(words[0].partition("-")[0], 16)
+
         def entry():
-            site = subprocess.run(["nm", exe], capture_output=True, text=True, check=True).stdout
-            at = next(int(line.split()[0], 16) for line in site.splitlines() if " twelve" in line)
-            with open(f"/proc/{workload.pid}/maps", encoding="ascii") as maps:
-                base = int(next(line for line in maps if exe in line).partition("-")[0], 16)
             with open(f"/proc/{workload.pid}/mem", "rb") as memory:
-                memory.seek(base + at)
+                memory.seek(at)
                 return memory.read(16)
 
         before = entry()
@@ -308,14 +315,7 @@ class Failures(AttachTest):
     def test_links(self):
         """All sites of an object are one link, where the kernel has such: it is detached at once."""
         workload = self.rounds()
-        names = subprocess.run(
-            ["nm", "-D", "--defined-only", LIBC], capture_output=True, text=True, check=True
-        ).stdout
-        names = [
-            line.split()[2].partition("@")[0]
-            for line in names.splitlines()
-            if line.split()[1] == "T"
-        ]
+        names = exported_functions(LIBC)
         for kind in ([], ["-P"]):
             probes = self.probes("-p", workload.pid, *kind, LIBC, *names[:30])
             (attached,) = probes.all("attached")

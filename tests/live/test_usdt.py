@@ -143,9 +143,21 @@ class Bcc:
         self.lib.bcc_usdt_new_frompath.restype = ctypes.c_void_p
         self.callback = ctypes.CFUNCTYPE(None, ctypes.POINTER(BccUsdt))
 
+    @staticmethod
+    def quietly(function, *args):
+        """Without its complaints about operands that it does not read."""
+        stderr = os.dup(2)
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
+        try:
+            return function(*args)
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
     def read(self, path):
         """Sites as {(provider, name, address): (semaphore, semaphore's offset, arguments)}."""
-        context = ctypes.c_void_p(self.lib.bcc_usdt_new_frompath(path.encode()))
+        context = ctypes.c_void_p(self.quietly(self.lib.bcc_usdt_new_frompath, path.encode()))
         probes, sites = [], {}
 
         def note(usdt):

@@ -12,7 +12,9 @@ import os
 import re
 import unittest
 
+import test_attach
 import test_stacks
+import test_usdt
 import test_vmlinux
 from harness import BUILD, cases, periscope, stack_regex, start
 
@@ -96,6 +98,22 @@ class Figures:
         return super().assert_ok(result)
 
 
+class Probes(test_attach.Counts):
+    test_other_allocators = None  # which the guest does not have
+
+
+class ProbedProcesses(test_attach.Processes):
+    pass
+
+
+class ProbeFailures(test_attach.Failures):
+    pass
+
+
+class Usdt(test_usdt.Values):
+    pass
+
+
 class Stacks(Figures, test_stacks.Stacks):
     pass
 
@@ -143,4 +161,15 @@ class SpecialStacks(Figures, test_stacks.SpecialStacks):
         self.assertEqual(self.strange_stacks(result, stacks), {}, result)
 
 
-CLASSES = [Preemption, Verifier, test_vmlinux.KernelTypes, Stacks, SpecialStacks, ReturnProbes]
+CLASSES = [
+    Preemption,
+    Verifier,
+    test_vmlinux.KernelTypes,
+    Stacks,
+    SpecialStacks,
+    ReturnProbes,
+    Probes,
+    ProbedProcesses,
+    ProbeFailures,
+    Usdt,
+]
