@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "bpf/timeline.h"
-#include "functions.h"
+#include "function_sites.h"
 #include "usdt.h"
 #include "util.h"
 
@@ -127,78 +127,55 @@ static int scan_usdt(struct scan *s)
 	return err;
 }
 
-static unsigned int hazards_of(const struct scan *s)
+static int add_function(struct scan *s, const struct function_site *fn)
 {
-	const struct objects *all = &s->t->objects;
-	struct elf_file **files = calloc(all->nr, sizeof(*files));
-	unsigned int hazards = PROBE_MAY_THROW | PROBE_MAY_SWITCH;
-	size_t n = 0;
-
-	if (!files)
-		return hazards;
-	for (size_t i = 0; i < all->nr; i++)
-		if (all->items[i]->elf)
-			files[n++] = all->items[i]->elf;
-	probe_hazards(s->obj->elf, files, n, &hazards);
-	free(files);
-	return hazards;
-}
-
-static int add_function(struct scan *s, const struct function *fn, unsigned int hazards)
-{
-	struct probe_site_options so = { .returns = true };
 	struct timeline_probe probe = {
 		.role = { .role = ROLE_CALL, .name = fn->name, .name_len = strlen(fn->name) },
 		.provider = (char *)"function",
-		.full_name = (char *)fn->name,
+		.full_name = fn->name,
 		.nr_args = PROBE_NR_ARGS,
 		.is_function = true,
+		.returns = fn->returns == PROBE_RETURN_OK,
 	};
-	struct probe_site site;
 	uint64_t cookie;
-	int err = probe_site_find(s->code, fn->vaddr, fn->size, &so, &site);
+	int err;
 
-	if (err == -ENOMEM)
-		return err;
-	if (err) {
+	if (fn->site_err) {
 		s->p->nr_refused++;
-		s->p->refused = probe_site_error(err);
+		s->p->refused = probe_site_error(fn->site_err);
 		return 0;
 	}
-	probe.returns = probe_site_returns(s->code, &site, hazards) == PROBE_RETURN_OK;
 	s->p->nr_entry_only += !probe.returns;
 	err = add_probe(s->p, &probe, NULL);
-	cookie = probe_site_cookie(&site, s->p->nr - 1);
+	cookie = probe_site_cookie(&fn->site, s->p->nr - 1);
 	if (!err && probe.returns)
-		err = add_site(&s->returns, site.offset, 0, cookie);
-	return err ? err : add_site(&s->entries, site.offset, 0, cookie);
+		err = add_site(&s->returns, fn->site.offset, 0, cookie);
+	return err ? err : add_site(&s->entries, fn->site.offset, 0, cookie);
 }
 
 static int scan_functions(struct scan *s)
 {
-	struct function_list list = { 0 };
-	unsigned int hazards = 0;
+	struct function_wishes wishes = { .returns = true };
+	struct function_sites list = { 0 };
 	int err = 0;
 
+	if (s->p->nr_matched < s->p->o.max_functions)
+		wishes.max = s->p->o.max_functions - s->p->nr_matched;
 	for (size_t i = 0; i < s->p->o.nr_functions && !err; i++) {
-		size_t len, before = list.nr;
-		const char *glob = functions_split(s->p->o.functions[i], &len);
+		size_t before = list.nr;
 
-		if (!len || functions_lib_matches(s->p->o.functions[i], len, s->obj->path))
-			err = functions_find(&list, s->obj->elf, s->obj->path, -1, glob,
-					     s->p->o.max_functions, NULL);
+		err = function_sites_find(&list, s->obj, &s->t->objects, s->t->procs[0]->pid,
+					  s->p->o.functions[i], &wishes, NULL);
 		if (list.nr > before)
 			s->p->functions_found |= UINT64_C(1) << MIN(i, (size_t)63);
 	}
 	s->p->nr_matched += list.nr;
 	if (!err && s->p->nr_matched > s->p->o.max_functions)
 		err = -E2BIG;
-	if (!err && list.nr)
-		hazards = hazards_of(s);
 	for (size_t i = 0; i < list.nr && !err; i++)
 		if (!list.items[i].ifunc)
-			err = add_function(s, &list.items[i], hazards);
-	function_list_release(&list);
+			err = add_function(s, &list.items[i]);
+	function_sites_release(&list);
 	return err;
 }
 
@@ -232,7 +209,7 @@ static int scan_object(struct timeline_probes *p, const struct target *t, struct
 	struct elf_slice notes;
 	int err;
 
-	if (!obj->elf || obj->is_vdso)
+	if (!obj->elf || obj->is_vdso || !t->nr_procs)
 		return 0;
 	/* Reading an object's code takes a millisecond for each megabyte of it. */
 	if (!p->o.nr_functions && elf_section(obj->elf, ".note.stapsdt", &notes))
