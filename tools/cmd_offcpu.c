@@ -280,7 +280,9 @@ static int finish(struct result *res)
 	status = cli_result_comments(&res->common, res->profile);
 	if (!status)
 		status = cli_result_write(&res->common,
-					  (struct write_model){ res->profile, res->report }, &w);
+					  (struct write_model){ .profile = res->profile,
+								.report = res->report },
+					  &w);
 	if (res->o->common.verbose)
 		cli_result_print_objects(capture_offcpu_target(res->capture),
 					 capture_offcpu_stacks(res->capture));

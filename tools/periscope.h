@@ -16,5 +16,6 @@ extern const struct command cmd_offcpu;
 extern const struct command cmd_flame;
 extern const struct command cmd_diff;
 extern const struct command cmd_probes;
+extern const struct command cmd_convert;
 
 #endif

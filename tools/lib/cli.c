@@ -221,8 +221,9 @@ static int unknown_format(const struct cli_outputs *o, const char *path, const c
 	size_t len = 0;
 
 	for (const struct format *f = formats_of(o); f->name && len < sizeof(known); f++)
-		len += snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "",
-				format ? f->name : f->ending);
+		if (format || f->ending)
+			len += snprintf(known + len, sizeof(known) - len, "%s%s", len ? ", " : "",
+					format ? f->name : f->ending);
 	if (format)
 		return cli_usage("no format '%s'; there are %s", format, known);
 	return cli_usage("no format by the ending of '%s'; there are %s (or --format)", path,

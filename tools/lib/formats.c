@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "write_chrome.h"
 #include "write_folded.h"
+#include "write_pftrace.h"
 #include "write_pprof.h"
 #include "write_report.h"
 #include "write_speedscope.h"
@@ -12,18 +14,31 @@
 #include "write_text.h"
 
 const struct format profile_formats[] = {
-	{ "pprof", ".pb.gz", "pprof profile", write_pprof, NULL },
-	{ "folded", ".folded", "folded stacks", write_folded, NULL },
-	{ "svg", ".svg", "flame graph", write_svg, NULL },
-	{ "speedscope", ".speedscope.json", "speedscope profile", write_speedscope, NULL },
-	{ "text", ".txt", "report", write_text, NULL },
+	{ "pprof", ".pb.gz", "pprof profile", .write = write_pprof },
+	{ "folded", ".folded", "folded stacks", .write = write_folded },
+	{ "svg", ".svg", "flame graph", .write = write_svg },
+	{ "speedscope", ".speedscope.json", "speedscope profile", .write = write_speedscope },
+	{ "text", ".txt", "report", .write = write_text },
 	{ 0 },
 };
 
 const struct format report_formats[] = {
-	{ "json", ".json", "tables as JSON", NULL, write_report_json },
-	{ "svg", ".svg", "histograms and waterfalls", NULL, write_report_svg },
-	{ "text", ".txt", "report", NULL, write_report_text },
+	{ "json", ".json", "tables as JSON", .write_report = write_report_json },
+	{ "svg", ".svg", "histograms and waterfalls", .write_report = write_report_svg },
+	{ "text", ".txt", "report", .write_report = write_report_text },
+	{ 0 },
+};
+
+/* speedscope's ending comes before the one that it ends in. */
+const struct format timeline_formats[] = {
+	{ "pftrace", ".pftrace", "Perfetto trace", .write_timeline = write_pftrace },
+	{ "pprof", ".pb.gz", "pprof profile", .write = write_pprof },
+	{ "folded", ".folded", "folded stacks", .write = write_folded },
+	{ "svg", ".svg", "flame graph", .write = write_svg },
+	{ "speedscope", ".speedscope.json", "speedscope profile", .write = write_speedscope },
+	{ "chrome", ".json", "Chrome trace", .write_timeline = write_chrome },
+	{ "text", ".txt", "report", .write_report = write_report_text },
+	{ "tables", NULL, "report as JSON", .write_report = write_report_json },
 	{ 0 },
 };
 
@@ -40,7 +55,8 @@ int format_find(const struct format *formats, const char *path, const char *name
 		const struct format **ret)
 {
 	for (const struct format *f = formats; f->name; f++) {
-		if (name ? !strcmp(f->name, name) : has_ending(path, f->ending)) {
+		if (name ? !strcmp(f->name, name)
+			 : f->ending && has_ending(path, f->ending)) {
 			*ret = f;
 			return 0;
 		}
@@ -54,6 +70,8 @@ int format_write(const struct format *f, struct write_model m, const struct writ
 	struct write_options rest = *o;
 	int err;
 
+	if (f->write_timeline)
+		return m.timeline ? f->write_timeline(m.timeline, o, out) : -EINVAL;
 	if ((f->write && !m.profile) || (f->write_report && !m.report))
 		return -EINVAL;
 	err = f->write_report ? f->write_report(m.report, o, out) : 0;

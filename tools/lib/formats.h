@@ -8,21 +8,25 @@
 
 struct report;
 struct sink;
+struct timeline_view;
 
-/* What a command has to write; either may be NULL. */
+/* What a command has to write; any may be NULL. */
 struct write_model {
 	const struct profile *profile;
 	const struct report *report;
+	const struct timeline_view *timeline;
 };
 
 struct format {
 	const char *name;   /* for --format */
 	const char *ending; /* ".pb.gz" */
 	const char *what;   /* a few words for help and errors */
-	/* After the model that it is a format of; of both, the report comes first. */
+	/* After the model that it is a format of; of profile and report both, the report first. */
 	int (*write)(const struct profile *p, const struct write_options *o, struct sink *out);
 	int (*write_report)(const struct report *r, const struct write_options *o,
 			    struct sink *out);
+	int (*write_timeline)(const struct timeline_view *v, const struct write_options *o,
+			      struct sink *out);
 };
 
 /*
@@ -32,6 +36,8 @@ struct format {
 extern const struct format profile_formats[];
 /* And those of reports. */
 extern const struct format report_formats[];
+/* And those of traces, with those of the profiles and the report that are made of one. */
+extern const struct format timeline_formats[];
 
 /* Returns what the writer returns, or -EINVAL when the model has not what it is a format of. */
 int format_write(const struct format *f, struct write_model m, const struct write_options *o,

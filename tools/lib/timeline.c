@@ -115,6 +115,7 @@ static int pass(struct analysis *a)
 {
 	struct trace_cursor *c;
 	const struct event *e;
+	struct event early;
 	uint64_t from = a->filter->from ? a->totals.start : 0;
 	int err = trace_cursor_new(a->trace, from, BEFORE, &c);
 
@@ -128,6 +129,12 @@ static int pass(struct analysis *a)
 			break;
 		if (!a->inside && e->time >= a->totals.start)
 			begin_window(a);
+		/* Nothing is older than the trace: what is, was told late. */
+		if (e->time < a->trace->start) {
+			early = *e;
+			early.time = a->trace->start;
+			e = &early;
+		}
 		a->now = MAX(e->time, a->now);
 		if (a->inside) {
 			a->totals.events++;
@@ -138,6 +145,9 @@ static int pass(struct analysis *a)
 	if (!err && !a->err)
 		end_window(a);
 	trace_cursor_free(c);
+	/* More threads or requests than is believable are the file's fault, too. */
+	if (a->err == -EFBIG)
+		a->trace->err = a->err;
 	return err ? err : a->err;
 }
 

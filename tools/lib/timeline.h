@@ -146,9 +146,10 @@ struct timeline_io {
 };
 
 /*
- * Whom writers are told by. Any may be NULL. Each returns 0 or a negative errno, which ends it all.
- * Times are CLOCK_MONOTONIC, within the window. For one thread or one request calls come in order of
- * time, and an interval is told when it ends; spans nest, and each that begins ends.
+ * Whom writers are told by. Any may be NULL. Each returns 0 or a negative errno, which ends it all: but
+ * thread_end and request_end still come, for what is held to be freed. Times are CLOCK_MONOTONIC,
+ * within the window. For one thread or one request calls come in order of time, and an interval is
+ * told when it ends; spans nest, and each that begins ends.
  */
 struct timeline_visitor {
 	/* Before all else of it, and when its name has changed. Not for foreign ones. */

@@ -306,7 +306,11 @@ static void request_finish(struct analysis *a, struct request *r, const struct e
 	if (r->pub.announced) {
 		while (r->nr_phases)
 			TELL(a, phase_end, &r->pub, r->phase_names[--r->nr_phases], a->now);
-		TELL(a, request_end, &r->pub, e);
+		if (a->v->request_end) {
+			int err = a->v->request_end(a->ctx, &r->pub, e);
+
+			a->err = a->err ? a->err : err;
+		}
 	}
 	id_map_remove(&a->requests, r->pub.id, r->pub.pid);
 	r->next_free = a->free_requests;
@@ -531,8 +535,12 @@ void requests_release(struct analysis *a)
 {
 	struct request *r;
 
-	for (size_t at = 0; (r = id_map_each(&a->requests, &at));)
+	for (size_t at = 0; (r = id_map_each(&a->requests, &at));) {
+		/* After an error. */
+		if (r->pub.announced && a->v->request_end)
+			a->v->request_end(a->ctx, &r->pub, NULL);
 		free(r);
+	}
 	id_map_release(&a->requests);
 	while ((r = a->free_requests)) {
 		a->free_requests = r->next_free;

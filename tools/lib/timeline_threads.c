@@ -256,6 +256,15 @@ void thread_missed(struct analysis *a, struct thread *t)
 		a->totals.odd++;
 }
 
+/* Also after an error. */
+static void tell_end(struct analysis *a, struct thread *t)
+{
+	int err = t->known && a->v->thread_end ? a->v->thread_end(a->ctx, &t->pub) : 0;
+
+	t->known = false;
+	a->err = a->err ? a->err : err;
+}
+
 void thread_die(struct analysis *a, struct thread *t, uint64_t time)
 {
 	struct request *r = (struct request *)t->pub.request;
@@ -269,8 +278,7 @@ void thread_die(struct analysis *a, struct thread *t, uint64_t time)
 	}
 	requests_untake(a, t);
 	t->pub.died = MAX(time, t->pub.since);
-	if (t->known)
-		TELL(a, thread_end, &t->pub);
+	tell_end(a, t);
 	t->pub.request = NULL;
 	if (r)
 		request_settle(a, r);
@@ -390,9 +398,7 @@ void threads_end(struct analysis *a)
 		spans_cut(a, t, end);
 		if (t->exit_time)
 			t->pub.died = end;
-		if (t->known)
-			TELL(a, thread_end, &t->pub);
-		t->known = false;
+		tell_end(a, t);
 	}
 }
 
@@ -402,6 +408,8 @@ void threads_release(struct analysis *a)
 	struct thread *t;
 
 	for (size_t at = 0; (t = id_map_each(&a->threads, &at));) {
+		/* After an error. */
+		tell_end(a, t);
 		free(t->spans);
 		free(t);
 	}

@@ -399,8 +399,10 @@ int trace_next(struct trace_cursor *c, const struct event **ret)
 	while (c->next < c->nr_due &&
 	       (!c->nr || c->t->chunks[c->due[c->next]].first <= c->heap[0]->e.time)) {
 		err = open_chunk(c, &c->t->chunks[c->due[c->next++]]);
-		if (err)
+		if (err) {
+			c->t->err = err;
 			return err;
+		}
 	}
 	if (!c->nr)
 		return 0;

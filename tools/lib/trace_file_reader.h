@@ -85,6 +85,7 @@ struct trace {
 	bool complete; /* finished, and its index is whole */
 	uint64_t start, end;
 	uint64_t nr_events; /* as the chunks' headers tell */
+	int err;	    /* why reading events ended before their end, if it did */
 	struct trace_damage damage;
 	/* Dictionaries; element 0 is none. */
 	const char **strings;

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+#include "timeline_report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "strbuf.h"
+#include "util.h"
+
+struct builder {
+	struct timeline_report *r;
+	struct timeline_summary *s;
+	const struct trace *t;
+	int err;
+};
+
+/* -------- the summary -------- */
+
+static void add_requests(struct report_section *section, const struct timeline_summary *s)
+{
+	uint64_t all = s->all.latency.count + s->all.partial + s->all.lost;
+
+	if (!all)
+		return;
+	report_fact(section, "requests", "requests", REPORT_COUNT, (int64_t)all);
+	report_fact(section, "in_flight", "in flight at most", REPORT_COUNT,
+		    (int64_t)s->in_flight_max);
+	if (s->all.partial)
+		report_note(section,
+			    "%" PRIu64
+			    " requests began before the recording or had not ended: they "
+			    "are in no table.",
+			    s->all.partial);
+	if (s->all.lost)
+		report_note(section,
+			    "%" PRIu64 " requests were open while events were lost: they are in no "
+			    "table and no percentile.",
+			    s->all.lost);
+}
+
+static void add_memory(struct report_section *section, const struct timeline_summary *s)
+{
+	const struct timeline_gauge *time = &s->counters[COUNTER_ALLOC_TIME];
+	uint64_t cpu = s->states[THREAD_USER] + s->states[THREAD_SYSCALL];
+
+	if (s->counters[COUNTER_RSS].told)
+		report_fact(section, "rss_max", "resident memory at most", REPORT_BYTES,
+			    s->counters[COUNTER_RSS].max);
+	if (s->counters[COUNTER_HEAP].told)
+		report_fact(section, "heap_max", "heap at most", REPORT_BYTES,
+			    s->counters[COUNTER_HEAP].max);
+	if (s->counters[COUNTER_ALLOCS].told)
+		report_fact(section, "allocations", "allocations", REPORT_COUNT,
+			    s->counters[COUNTER_ALLOCS].growth);
+	if (!time->told)
+		return;
+	report_fact(section, "allocator", "time in the allocator", REPORT_NS, time->growth);
+	if (cpu)
+		report_fact_real(section, "allocator_share", "of the time on a CPU", REPORT_PERCENT,
+				 100.0 * (double)time->growth / (double)cpu);
+}
+
+static void add_losses(struct report_section *section, const struct builder *b)
+{
+	const struct timeline_totals *totals = &b->s->totals;
+	const struct trace_damage *d = &b->t->damage;
+
+	if (totals->losses) {
+		report_fact(section, "lost", "lost events", REPORT_COUNT, (int64_t)totals->lost);
+		report_note(section,
+			    "Events are missing at %" PRIu64 " places%s: what threads did there is "
+			    "unknown.",
+			    totals->losses,
+			    totals->lost_more ? ", at some of them nobody knows how many" : "");
+	}
+	if (totals->odd)
+		report_note(section,
+			    "%" PRIu64 " events do not fit those before them, though nothing was "
+			    "lost.",
+			    totals->odd);
+	if (!b->t->complete)
+		report_note(section,
+			    "The recording was not finished: this is what there is of it.");
+	if (d->chunks || d->bytes || d->entries || d->events || d->missing)
+		report_note(section,
+			    "The file is damaged: %" PRIu64 " parts of it are, %" PRIu64
+			    " are missing, and %" PRIu64 " bytes were passed over.",
+			    d->chunks + d->entries + d->events, d->missing, d->bytes);
+	if (d->unknown)
+		report_note(section,
+			    "%" PRIu64 " things in the file are of a newer version, and left out.",
+			    d->unknown);
+}
+
+static void add_summary(struct builder *b)
+{
+	struct report_section *section = report_section(b->r->report, "summary", "What ran");
+	const struct timeline_summary *s = b->s;
+	const struct timeline_totals *totals = &s->totals;
+
+	report_fact(section, "span", "span", REPORT_NS, (int64_t)(totals->end - totals->start));
+	report_fact(section, "events", "events", REPORT_COUNT, (int64_t)totals->events);
+	report_fact(section, "threads", "threads", REPORT_COUNT, (int64_t)totals->threads);
+	report_fact(section, "cpu", "time on a CPU", REPORT_NS,
+		    (int64_t)(s->states[THREAD_USER] + s->states[THREAD_SYSCALL]));
+	if (s->samples)
+		report_fact(section, "samples", "samples", REPORT_COUNT, (int64_t)s->samples);
+	if (s->ios) {
+		report_fact(section, "ios", "block transfers", REPORT_COUNT, (int64_t)s->ios);
+		report_fact(section, "io_size", "of", REPORT_BYTES, (int64_t)s->io_bytes);
+	}
+	add_requests(section, s);
+	add_memory(section, s);
+	add_losses(section, b);
+}
+
+/* -------- threads -------- */
+
+/* The states of threads as columns, in the order of go tool trace's. */
+static const struct {
+	unsigned int state;
+	const char *key, *heading;
+} state_columns[] = {
+	{ THREAD_USER, "execution", "execution" },
+	{ THREAD_SYSCALL, "syscall", "syscall" },
+	{ THREAD_RUNNABLE, "sched_wait", "sched wait" },
+	{ THREAD_PREEMPTED, "preempted", "preempted" },
+	{ THREAD_FUTEX, "futex", "futex" },
+	{ THREAD_EPOLL, "epoll", "epoll" },
+	{ THREAD_NETWORK, "network", "network" },
+	{ THREAD_DISK, "disk", "disk" },
+	{ THREAD_SLEEP, "sleep", "sleep" },
+	{ THREAD_FAULT, "fault", "page fault" },
+	{ THREAD_OTHER, "other", "other" },
+	{ THREAD_UNKNOWN, "unknown", "unknown" },
+};
+
+#define NR_STATE_COLUMNS ARRAY_SIZE(state_columns)
+
+static const char *thread_name(const struct builder *b, const struct timeline_thread_row *row,
+			       char *buf, size_t size)
+{
+	if (!row->tid)
+		snprintf(buf, size, "(%" PRIu64 " others)", row->threads);
+	else
+		snprintf(buf, size, "%s", trace_string(b->t, row->name));
+	return buf;
+}
+
+static void add_threads(struct builder *b)
+{
+	/* In between, as state_columns. */
+	static const struct report_column columns[] = {
+		{ "thread", "thread", REPORT_TEXT },
+		{ "tid", "tid", REPORT_COUNT },
+		{ "total", "total", REPORT_NS },
+		{ "execution", "execution", REPORT_NS },
+		{ "syscall", "syscall", REPORT_NS },
+		{ "sched_wait", "sched wait", REPORT_NS },
+		{ "preempted", "preempted", REPORT_NS },
+		{ "futex", "futex", REPORT_NS },
+		{ "epoll", "epoll", REPORT_NS },
+		{ "network", "network", REPORT_NS },
+		{ "disk", "disk", REPORT_NS },
+		{ "sleep", "sleep", REPORT_NS },
+		{ "fault", "page fault", REPORT_NS },
+		{ "other", "other", REPORT_NS },
+		{ "unknown", "unknown", REPORT_NS },
+		{ "runs", "runs", REPORT_COUNT },
+		{ "syscalls", "syscalls", REPORT_COUNT },
+		{ "faults", "faults", REPORT_COUNT },
+		{ "wakeups", "wakeups", REPORT_COUNT },
+	};
+	struct report_section *section;
+	struct report_table *table;
+	char name[128];
+
+	if (!b->s->nr_threads)
+		return;
+	section = report_section(b->r->report, "threads", "Threads");
+	report_note(section,
+		    "A thread is in one state at a time: the columns add up to its total.");
+	table = report_table(section, "threads", NULL, columns, ARRAY_SIZE(columns));
+	for (size_t i = 0; i < b->s->nr_threads; i++) {
+		const struct timeline_thread_row *row = &b->s->threads[i];
+		uint64_t total = 0;
+
+		for (unsigned int j = 0; j < THREAD_NR_STATES; j++)
+			total += row->total[j];
+		report_add_text(table, thread_name(b, row, name, sizeof(name)));
+		report_add(table, row->tid);
+		report_add(table, (int64_t)total);
+		for (size_t j = 0; j < NR_STATE_COLUMNS; j++)
+			report_add(table, (int64_t)row->total[state_columns[j].state]);
+		report_add(table, (int64_t)row->runs);
+		report_add(table, (int64_t)row->syscalls);
+		report_add(table, (int64_t)row->faults);
+		report_add(table, (int64_t)row->wakeups);
+	}
+}
+
+/* -------- requests by route -------- */
+
+static const char *route_name(const struct builder *b, const struct timeline_route_row *row)
+{
+	return row->route ? trace_string(b->t, row->route) : "(unknown)";
+}
+
+static void add_latency(struct builder *b, struct report_section *section)
+{
+	static const struct report_column columns[] = {
+		{ "route", "route", REPORT_PLACE }, { "requests", "requests", REPORT_COUNT },
+		{ "mean", "mean", REPORT_NS },	    REPORT_LATENCY_COLUMNS,
+		{ "failed", "5xx", REPORT_COUNT },  { "partial", "partial", REPORT_COUNT },
+		{ "lost", "lost", REPORT_COUNT },
+	};
+	struct report_table *table =
+		report_table(section, "latency", "Latency by route", columns, ARRAY_SIZE(columns));
+
+	for (size_t i = 0; i < b->s->nr_routes; i++) {
+		const struct timeline_route_row *row = &b->s->routes[i];
+
+		report_add_text(table, route_name(b, row));
+		report_add(table, (int64_t)row->latency.count);
+		if (row->latency.count)
+			report_add(table, (int64_t)hist_mean(&row->latency));
+		else
+			report_add_none(table);
+		report_add_latency(table, &row->latency);
+		report_add(table, (int64_t)row->failed);
+		report_add(table, (int64_t)row->partial);
+		report_add(table, (int64_t)row->lost);
+	}
+}
+
+/* A key of a name that may be anything: lower-case, and no two the same. */
+static const char *make_key(struct builder *b, const char *prefix, unsigned int number,
+			    const char *name)
+{
+	struct strbuf text = { 0 };
+	char *key;
+
+	strbuf_printf(&text, "%s%u_", prefix, number);
+	for (const char *p = name; *p && text.len < 40; p++) {
+		char c = *p | 0x20;
+
+		strbuf_putc(&text, (c >= 'a' && c <= 'z') || (*p >= '0' && *p <= '9') ? c : '_');
+	}
+	key = arena_take(&b->r->memory, text.len + 1);
+	if (!key || strbuf_error(&text))
+		b->err = -ENOMEM;
+	else
+		strcpy(key, strbuf_str(&text));
+	strbuf_release(&text);
+	return b->err ? "none" : key;
+}
+
+static const char *make_heading(struct builder *b, const char *prefix, const char *name)
+{
+	size_t len = strlen(prefix) + strnlen(name, 60) + 1;
+	char *heading = arena_take(&b->r->memory, len);
+
+	if (!heading) {
+		b->err = -ENOMEM;
+		return "";
+	}
+	snprintf(heading, len, "%s%s", prefix, name);
+	return heading;
+}
+
+/* What all requests of a route came to, in the states there were. */
+struct state_table {
+	struct report_column columns[3 + REQUEST_NR_STATES];
+	unsigned int states[REQUEST_NR_STATES];
+	size_t nr; /* states */
+};
+
+static void add_state_column(struct state_table *t, unsigned int state, const char *key,
+			     const char *heading)
+{
+	t->columns[3 + t->nr] = (struct report_column){ key, heading, REPORT_NS };
+	t->states[t->nr++] = state;
+}
+
+/* Those of threads first; of the others only what occurs. */
+static struct state_table *state_table(struct builder *b, const char *first,
+				       const char *first_heading, const char *second,
+				       const char *second_heading)
+{
+	static const char *const own[][2] = {
+		{ "loop", "behind loop" },
+		{ "outside", "outside" },
+		{ "commit", "commit" },
+		{ "reply", "reply" },
+	};
+	const struct timeline_names *names = &b->s->totals.names;
+	struct state_table *t = arena_take(&b->r->memory, sizeof(*t));
+
+	if (!t) {
+		b->err = -ENOMEM;
+		return NULL;
+	}
+	memset(t, 0, sizeof(*t));
+	t->columns[0] = (struct report_column){ first, first_heading, REPORT_PLACE };
+	t->columns[1] = (struct report_column){ second, second_heading, REPORT_COUNT };
+	t->columns[2] = (struct report_column){ "latency", "latency", REPORT_NS };
+	for (size_t i = 0; i + 1 < NR_STATE_COLUMNS; i++)
+		if (b->s->all.by_state[state_columns[i].state])
+			add_state_column(t, state_columns[i].state, state_columns[i].key,
+					 state_columns[i].heading);
+	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
+		if (b->s->all.by_state[REQUEST_LOOP + i])
+			add_state_column(t, REQUEST_LOOP + i, own[i][0], own[i][1]);
+	for (unsigned int i = 0; i < names->nr_queues; i++) {
+		const char *name = trace_string(b->t, names->queues[i]);
+
+		if (b->s->all.by_state[REQUEST_QUEUED + i])
+			add_state_column(t, REQUEST_QUEUED + i, make_key(b, "queue", i, name),
+					 make_heading(b, "queue: ", name));
+	}
+	if (b->s->all.by_state[THREAD_UNKNOWN])
+		add_state_column(t, THREAD_UNKNOWN, "unknown", "unknown");
+	return t;
+}
+
+static void add_states(struct builder *b, struct report_section *section)
+{
+	struct state_table *t = state_table(b, "route", "route", "requests", "requests");
+	struct report_table *table;
+
+	if (!t)
+		return;
+	table = report_table(section, "states", "Where the time of all requests went, by state",
+			     t->columns, 3 + t->nr);
+	for (size_t i = 0; i < b->s->nr_routes; i++) {
+		const struct timeline_route_row *row = &b->s->routes[i];
+
+		if (!row->latency.count)
+			continue;
+		report_add_text(table, route_name(b, row));
+		report_add(table, (int64_t)row->latency.count);
+		report_add(table, (int64_t)row->latency.sum);
+		for (size_t j = 0; j < t->nr; j++)
+			report_add(table, (int64_t)row->by_state[t->states[j]]);
+	}
+}
+
+static void add_phases(struct builder *b, struct report_section *section)
+{
+	const struct timeline_names *names = &b->s->totals.names;
+	unsigned int nr = MAX(names->nr_phases, 1);
+	struct report_column *columns = arena_take(&b->r->memory, (3 + nr) * sizeof(*columns));
+	struct report_table *table;
+
+	if (nr < 2)
+		return;
+	if (!columns) {
+		b->err = -ENOMEM;
+		return;
+	}
+	columns[0] = (struct report_column){ "route", "route", REPORT_PLACE };
+	columns[1] = (struct report_column){ "requests", "requests", REPORT_COUNT };
+	columns[2] = (struct report_column){ "latency", "latency", REPORT_NS };
+	for (unsigned int i = 0; i < nr; i++) {
+		const char *name = i ? trace_string(b->t, names->phases[i]) : "no phase";
+
+		columns[3 + i].key = i ? make_key(b, "phase", i, name) : "no_phase";
+		columns[3 + i].heading = make_heading(b, "", name);
+		columns[3 + i].unit = REPORT_NS;
+	}
+	table = report_table(section, "phases", "And by phase", columns, 3 + nr);
+	for (size_t i = 0; i < b->s->nr_routes; i++) {
+		const struct timeline_route_row *row = &b->s->routes[i];
+
+		if (!row->latency.count)
+			continue;
+		report_add_text(table, route_name(b, row));
+		report_add(table, (int64_t)row->latency.count);
+		report_add(table, (int64_t)row->latency.sum);
+		for (unsigned int j = 0; j < nr; j++)
+			report_add(table, (int64_t)row->by_phase[j]);
+	}
+}
+
+static void add_routes(struct builder *b)
+{
+	struct report_section *section;
+
+	if (!b->s->nr_routes)
+		return;
+	section = report_section(b->r->report, "requests", "Requests");
+	add_latency(b, section);
+	if (!b->s->all.latency.count)
+		return;
+	add_states(b, section);
+	add_phases(b, section);
+	report_histogram_of(section, "histogram", "Latency", REPORT_NS, "requests",
+			    &b->s->all.latency);
+}
+
+/* -------- the slowest -------- */
+
+static const char *state_name(const struct builder *b, const struct timeline_interval *i, char *buf,
+			      size_t size)
+{
+	if (i->queue)
+		snprintf(buf, size, "queue: %s", trace_string(b->t, i->queue));
+	else
+		snprintf(buf, size, "%s", request_state_name(i->state));
+	return buf;
+}
+
+/* A line for each function, innermost first. */
+static void put_stack(const struct builder *b, uint32_t stack, struct strbuf *text)
+{
+	uint32_t frames[TRACE_MAX_FRAMES];
+	size_t n = trace_stack_frames(b->t, stack, frames, ARRAY_SIZE(frames));
+	char name[256];
+
+	strbuf_reset(text);
+	for (size_t i = 0; i < n; i++) {
+		const struct trace_frame *f = frames[i] < b->t->nr_frames ? &b->t->frames[frames[i]]
+									  : NULL;
+
+		for (uint32_t j = 0; f && j < f->nr_lines; j++)
+			strbuf_printf(text, "%s%s", text->len ? "\n" : "",
+				      trace_string(b->t, b->t->lines[f->first_line + j].function));
+		if (f && f->nr_lines)
+			continue;
+		strbuf_printf(text, "%s%s", text->len ? "\n" : "",
+			      trace_frame_name(b->t, frames[i], name, sizeof(name)));
+	}
+}
+
+static void add_slow_spans(struct builder *b, struct report_trace *trace,
+			   const struct timeline_slow *slow)
+{
+	const struct timeline_request *r = &slow->request;
+	struct strbuf stack = { 0 };
+	char name[96];
+
+	for (size_t i = 0; i < slow->nr_phases; i++) {
+		const struct timeline_stretch *p = &slow->phases[i];
+		const char *phase = trace_string(b->t, p->name);
+
+		if (p->end > p->start)
+			report_span(trace, phase, phase, p->start - r->begin, p->end - p->start,
+				    p->depth, NULL);
+	}
+	for (size_t i = 0; i < slow->nr_states; i++) {
+		const struct timeline_interval *wait = &slow->states[i];
+		unsigned int depth = 0;
+
+		/* Below all phases that it is in. */
+		for (size_t j = 0; j < slow->nr_phases; j++)
+			if (slow->phases[j].start <= wait->start &&
+			    slow->phases[j].end >= wait->end)
+				depth = MAX(depth, slow->phases[j].depth + 1);
+		put_stack(b, wait->stack, &stack);
+		state_name(b, wait, name, sizeof(name));
+		report_span(trace, name, name, wait->start - r->begin, wait->end - wait->start,
+			    depth, stack.len ? strbuf_str(&stack) : NULL);
+	}
+	if (strbuf_error(&stack))
+		b->err = -ENOMEM;
+	strbuf_release(&stack);
+}
+
+static void add_slowest_table(struct builder *b, struct report_section *section)
+{
+	struct state_table *t = state_table(b, "request", "request", "status", "status");
+	struct report_table *table;
+
+	if (!t)
+		return;
+	table = report_table(section, "slowest", NULL, t->columns, 3 + t->nr);
+	for (size_t i = 0; i < b->s->nr_slowest; i++) {
+		const struct timeline_request *r = &b->s->slowest[i].request;
+
+		report_add_text(table, *r->what ? r->what : trace_string(b->t, r->route));
+		report_add(table, r->status);
+		report_add(table, (int64_t)(r->end - r->begin));
+		for (size_t j = 0; j < t->nr; j++)
+			report_add(table, (int64_t)r->by_state[t->states[j]]);
+	}
+}
+
+static void add_slowest(struct builder *b)
+{
+	struct report_section *section;
+	struct report_waterfall *waterfall;
+	char name[TIMELINE_WHAT + 64], note[64];
+
+	if (!b->s->nr_slowest)
+		return;
+	section = report_section(b->r->report, "slowest", "The slowest requests");
+	add_slowest_table(b, section);
+	waterfall = report_waterfall(section, "waterfalls", NULL);
+	for (size_t i = 0; i < MIN(b->s->nr_slowest, 10); i++) {
+		const struct timeline_slow *slow = &b->s->slowest[i];
+		const struct timeline_request *r = &slow->request;
+		const char *what = *r->what ? r->what : trace_string(b->t, r->route);
+
+		snprintf(name, sizeof(name), "%s", what);
+		snprintf(note, sizeof(note), "status %" PRId64 ", id %" PRIu64 "%s", r->status,
+			 r->id, slow->cut ? ", not all of it" : "");
+		add_slow_spans(b,
+			       report_trace(waterfall, name, r->begin - b->t->start,
+					    r->end - r->begin, note),
+			       slow);
+	}
+}
+
+/* -------- the whole -------- */
+
+int timeline_report_init(struct timeline_report *r, const struct timeline_view *v, size_t slowest)
+{
+	struct builder b = { .r = r, .s = &r->summary, .t = v->trace };
+
+	memset(r, 0, sizeof(*r));
+	b.err = timeline_summary_init(&r->summary, v, slowest);
+	if (b.err)
+		return b.err;
+	r->report = report_new();
+	if (!r->report)
+		b.err = -ENOMEM;
+	if (!b.err) {
+		add_summary(&b);
+		add_threads(&b);
+		add_routes(&b);
+		add_slowest(&b);
+	}
+	if (!b.err)
+		b.err = report_error(r->report);
+	if (b.err)
+		timeline_report_release(r);
+	return b.err;
+}
+
+void timeline_report_release(struct timeline_report *r)
+{
+	report_free(r->report);
+	timeline_summary_release(&r->summary);
+	arena_release(&r->memory);
+	memset(r, 0, sizeof(*r));
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_TIMELINE_REPORT_H
+#define PERISCOPE_TIMELINE_REPORT_H
+
+/*
+ * The text of a timeline: what ran, the tables of `go tool trace` by thread and by request, with
+ * columns that do not overlap and add up, and the slowest requests as pictures.
+ */
+
+#include "arena.h"
+#include "report.h"
+#include "timeline_summary.h"
+
+struct timeline_report {
+	struct report *report;
+	struct timeline_summary summary;
+	struct arena memory; /* of keys and columns */
+};
+
+/* `slowest`: requests shown one by one. Returns 0 or a negative errno (timeline_summary_init). */
+int timeline_report_init(struct timeline_report *r, const struct timeline_view *v, size_t slowest);
+void timeline_report_release(struct timeline_report *r);
+
+#endif
