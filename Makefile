@@ -171,6 +171,17 @@ $(B)/workloads/%: tests/workloads/%.c tests/workloads/workload.h
 	$(Q)$(CC) -std=gnu17 -O2 -g $(WARN) -D_GNU_SOURCE $< -o $@ -pthread -ldl \
 		$(call workload_flags,$<)
 
+# Traces of any length in which every number is known.
+MAKE_TRACE := $(B)/make_trace
+
+$(B)/make_trace.o: tests/synthetic/make_trace.c | $(GEN_HDRS)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(OPT) $(TOOLS_CFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(MAKE_TRACE): $(B)/make_trace.o $(LIB_OBJS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(OPT) $(CFLAGS) $^ $(TOOLS_LIBS) $(LDFLAGS) -o $@
+
 # The kernel types that BPF reads, all of them, for the comparison with the running kernel's BTF.
 $(B)/bpf/vmlinux_check.bpf.o: tests/unit/vmlinux_check.bpf.c
 	$(call say,BPF,$@)
@@ -192,7 +203,7 @@ $(B)/live/%: tests/live/%.c $(LIB_OBJS)
 	$(Q)$(CC) $(OPT) $(TOOLS_CFLAGS) $(CFLAGS) -MMD -MP $< $(LIB_OBJS) $(TOOLS_LIBS) -o $@
 
 # No root, no BTF of the running kernel.
-check: all bpf $(UNIT_BINS) $(WORKLOADS) $(LIVE_PROGS) $(B)/bpf/vmlinux_check.bpf.o
+check: all bpf $(UNIT_BINS) $(WORKLOADS) $(LIVE_PROGS) $(MAKE_TRACE) $(B)/bpf/vmlinux_check.bpf.o
 	$(Q)tests/run-unit $(B)
 	$(Q)python3 tests/bench/test_arithmetic.py
 	$(Q)python3 tests/browser/test_flame.py $(B)
