@@ -126,6 +126,8 @@ static __noinline void end_wait(struct offcpu_thread *t, __u64 woken, __u64 now)
 		.idle = t->idle,
 	};
 
+	if (now <= window_start || t->since >= window_end)
+		return;
 	if (t->doing == OFFCPU_IS_BLOCKED) {
 		v.blocked = in_window(t->since, woken);
 		if (wakers && t->woken + UNREPORTED_NS > t->since)
@@ -135,8 +137,6 @@ static __noinline void end_wait(struct offcpu_thread *t, __u64 woken, __u64 now)
 	}
 	v.runnable = in_window(woken, now);
 	v.longest = v.blocked + v.runnable;
-	if (!v.longest)
-		return;
 	t->blocked += v.blocked;
 	t->runnable += v.runnable;
 	t->waits++;

@@ -6,7 +6,10 @@
 #include <string.h>
 
 #include "lib/capture_cpu.h"
+#include "lib/capture_offcpu.h"
 #include "lib/cli_result.h"
+#include "lib/offcpu_profile.h"
+#include "lib/offcpu_report.h"
 #include "lib/stack_profile.h"
 #include "lib/util.h"
 #include "periscope.h"
@@ -24,6 +27,11 @@ static const char usage_text[] =
 	"sampling:\n"
 	"  -F HZ             samples a second and CPU (default 99)\n"
 	"  --event EVENT     cpu-clock (a timer) or cycles (hardware; default where there is one)\n" CLI_HELP_STACKS
+	"  --wall            wall-clock time: waits, too. A sample of a running thread stands for\n"
+	"                    1/HZ s, a wait counts as long as it was, to the nanosecond; together\n"
+	"                    that is threads x time, but for the error of sampling. A frame at the\n"
+	"                    end tells [runnable] and [blocked:REASON] from running; pprof has the\n"
+	"                    label state, folded stacks are in microseconds\n"
 	"\n"
 	"output (without -o and -f: a report on stdout):\n"
 	"  -f                folded stacks on stdout\n"
@@ -42,13 +50,14 @@ static const char usage_text[] =
 	"  periscope cpu -n nginx 30 -o cpu.svg          a flame graph of all nginx processes\n"
 	"  periscope cpu -p 1234 -F 999 5 -o cpu.pb.gz   for go tool pprof\n"
 	"  periscope cpu -p 1234 10 -f | grep sqlite     folded stacks into a pipe\n"
+	"  periscope cpu -p 1234 --wall 10 -o wall.svg   where all the time of all threads goes\n"
 	"  periscope cpu --children -- make -j2          a build, with all it starts\n";
 
 struct options {
 	struct cli_common common;
 	uint64_t frequency;
 	unsigned int event; /* enum cpu_event */
-	bool per_thread;
+	bool per_thread, wall;
 };
 
 static const struct cli_choice events[] = {
@@ -72,13 +81,22 @@ static const char *event_name(enum cpu_event e)
 	return e == CPU_EVENT_CYCLES ? "cycles" : "cpu-clock";
 }
 
-static uint64_t total(const struct capture_cpu_stats *st)
+static uint64_t total(const uint64_t *by_end)
 {
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < UNWIND_NR_ENDS; i++)
-		n += st->by_end[i];
+		n += by_end[i];
 	return n;
+}
+
+/* Walks that reached the outermost frame, of those that were made. */
+static int add_complete(struct fields *f, const uint64_t *by_end)
+{
+	uint64_t all = total(by_end);
+
+	return fields_addf(f, "complete", "%" PRIu64 " (%.2f%%)", by_end[UNWIND_COMPLETE],
+			   all ? 100.0 * (double)by_end[UNWIND_COMPLETE] / (double)all : 0.0);
 }
 
 static void fill_summary(struct result *res)
@@ -136,7 +154,6 @@ static int build_profile(struct result *res)
 
 static int add_fields(struct result *res)
 {
-	uint64_t complete = res->st.by_end[UNWIND_COMPLETE], all = total(&res->st);
 	struct fields *f = &res->common.fields;
 	size_t threads;
 	int err;
@@ -150,8 +167,7 @@ static int add_fields(struct result *res)
 	if (!err)
 		err = fields_addf(f, "samples", "%" PRIu64, res->st.samples);
 	if (!err)
-		err = fields_addf(f, "complete", "%" PRIu64 " (%.2f%%)", complete,
-				  all ? 100.0 * (double)complete / (double)all : 0.0);
+		err = add_complete(f, res->st.by_end);
 	if (!err)
 		err = fields_addf(f, "lost", "%" PRIu64, res->st.lost);
 	return err;
@@ -180,9 +196,8 @@ static int finish(struct result *res)
 	return cli_result_end(&res->common, status);
 }
 
-static int run(void *arg)
+static int run_cpu(struct options *o)
 {
-	struct options *o = arg;
 	const struct cli_target *t = &o->common.target;
 	struct capture_cpu_options co = {
 		.frequency = (unsigned int)o->frequency,
@@ -209,6 +224,140 @@ static int run(void *arg)
 	return status;
 }
 
+/* ---------------------------------------------------------------- wall-clock time ---- */
+
+struct wall {
+	const struct options *o;
+	struct capture_offcpu *capture;
+	struct cli_result common;
+	struct capture_offcpu_stats st;
+	struct profile *profile;
+	int64_t period_ns;
+};
+
+static void fill_wall_summary(struct wall *wall)
+{
+	const struct capture_offcpu_stats *st = &wall->st;
+	struct summary *s = &wall->common.summary;
+
+	summary_u64(s, "samples", st->samples);
+	summary_u64(s, "waits", st->all.waits);
+	offcpu_summarize(s, st, !wall->o->common.kernel_only);
+	summary_seconds(s, "sampled", st->samples * (uint64_t)wall->period_ns);
+	summary_seconds(s, "running", st->running_ns);
+	summary_seconds(s, "runnable", st->all.runnable);
+	summary_seconds(s, "blocked", st->all.blocked);
+	summary_seconds(s, "seconds", st->window_ns);
+	summary_text(s, "event", event_name(capture_offcpu_event(wall->capture)));
+	summary_u64(s, "hz", wall->o->frequency);
+	summary_u64(s, "threads", st->threads);
+	summary_u64(s, "processes", capture_offcpu_target(wall->capture)->nr_seen);
+}
+
+static int build_wall(struct wall *wall)
+{
+	struct offcpu_profile_options po = {
+		.user = !wall->o->common.kernel_only,
+		.kernel = !wall->o->common.user_only,
+		.per_thread = wall->o->per_thread,
+		.period_ns = wall->period_ns,
+	};
+
+	wall->profile = profile_new();
+	if (!wall->profile)
+		return -errno;
+	cli_result_times(&wall->common, wall->profile);
+	return offcpu_profile_wall(wall->profile, wall->capture, &po);
+}
+
+static int add_wall_fields(struct wall *wall)
+{
+	const struct capture_offcpu_stats *st = &wall->st;
+	struct fields *f = &wall->common.fields;
+	int err = fields_addf(f, "threads", "%zu", st->threads);
+
+	if (!err)
+		err = fields_addf(f, "running", "%.3fs, by %" PRIu64 " samples %.3fs",
+				  (double)st->running_ns / 1e9, st->samples,
+				  (double)st->samples * (double)wall->period_ns / 1e9);
+	if (!err)
+		err = fields_addf(f, "runnable", "%.3fs", (double)st->all.runnable / 1e9);
+	if (!err)
+		err = fields_addf(f, "blocked", "%.3fs", (double)st->all.blocked / 1e9);
+	if (!err)
+		err = fields_addf(f, "rate", "%" PRIu64 " Hz %s", wall->o->frequency,
+				  event_name(capture_offcpu_event(wall->capture)));
+	if (!err)
+		err = add_complete(f, st->by_end);
+	if (!err)
+		err = fields_addf(f, "lost", "%" PRIu64, st->lost);
+	return err;
+}
+
+static int finish_wall(struct wall *wall)
+{
+	struct write_options w = WRITE_OPTIONS_DEFAULT;
+	int status, err;
+
+	capture_offcpu_stats(wall->capture, &wall->st);
+	fill_wall_summary(wall);
+	err = build_wall(wall);
+	if (!err)
+		err = add_wall_fields(wall);
+	if (err)
+		return cli_fail("cannot build the profile: %s", strerror(-err));
+	w.title = "Wall-clock time by stack";
+	w.folded_unit = 1000;
+	status = cli_result_comments(&wall->common, wall->profile);
+	if (!status)
+		status = cli_result_write(&wall->common,
+					  (struct write_model){ .profile = wall->profile }, &w);
+	if (wall->o->common.verbose)
+		cli_result_print_objects(capture_offcpu_target(wall->capture),
+					 capture_offcpu_stacks(wall->capture));
+	return cli_result_end(&wall->common, status);
+}
+
+static int run_wall(struct options *o)
+{
+	const struct cli_target *t = &o->common.target;
+	struct capture_offcpu_options co = {
+		.user = !o->common.kernel_only,
+		.kernel = !o->common.user_only,
+		.children = t->children,
+		.tids = t->tids.items,
+		.nr_tids = t->tids.nr,
+		.only = t->pids.nr == 1 && !t->children ? t->pids.items[0] : 0,
+		.reasons = CAPTURE_OFFCPU_ALL,
+		.states = CAPTURE_OFFCPU_ALL,
+		.max_ns = UINT64_MAX,
+		.frequency = (unsigned int)o->frequency,
+		.event = o->event,
+	};
+	struct wall wall = { .o = o, .period_ns = 1000000000 / (int64_t)o->frequency };
+	int status;
+
+	wall.capture = capture_offcpu_new(&co);
+	if (!wall.capture)
+		return cli_fail("%s", capture_offcpu_ops.error(NULL));
+	status = cli_result_capture(&wall.common, &o->common, &capture_offcpu_ops, wall.capture);
+	if (!status)
+		status = finish_wall(&wall);
+	profile_free(wall.profile);
+	cli_result_release(&wall.common);
+	capture_offcpu_free(wall.capture);
+	return status;
+}
+
+/* ---------------------------------------------------------------- the command ---- */
+
+static int run(void *arg)
+{
+	struct options *o = arg;
+
+	return o->wall ? run_wall(o) : run_cpu(o);
+}
+
 static int cpu_main(int argc, char **argv)
 {
 	struct options o = { .frequency = DEFAULT_HZ, .event = CPU_EVENT_AUTO };
@@ -217,6 +366,7 @@ static int cpu_main(int argc, char **argv)
 		  .wants = "a frequency in Hz from 1 to 1000000" },
 		{ 0, "event", CLI_CHOICE, .choice = &o.event, .choices = events },
 		{ 0, "per-thread", CLI_FLAG, .flag = &o.per_thread },
+		{ 0, "wall", CLI_FLAG, .flag = &o.wall },
 	};
 	const struct cli_spec spec = {
 		.usage = usage_text,

@@ -170,24 +170,7 @@ static void fill_summary(struct result *res)
 	struct summary *s = &res->common.summary;
 
 	summary_u64(s, "waits", st->all.waits);
-	if (!res->o->common.kernel_only)
-		summary_u64(s, "complete", st->by_end[UNWIND_COMPLETE]);
-	summary_u64(s, "lost", st->lost);
-	for (size_t i = UNWIND_COMPLETE + 1; i < UNWIND_NR_ENDS; i++)
-		if (st->by_end[i])
-			summary_u64(s, unwind_end_name(i), st->by_end[i]);
-	if (st->guessed)
-		summary_u64(s, "by-frame-pointer", st->guessed);
-	if (st->unreported)
-		summary_u64(s, "unreported", st->unreported);
-	if (st->no_stack)
-		summary_u64(s, "no-stack", st->no_stack);
-	if (st->lost_ns)
-		summary_seconds(s, "lost-seconds", st->lost_ns);
-	if (st->lost_threads)
-		summary_u64(s, "lost-threads", st->lost_threads);
-	if (st->lost_events)
-		summary_u64(s, "lost-events", st->lost_events);
+	offcpu_summarize(s, st, !res->o->common.kernel_only);
 	summary_seconds(s, "blocked", st->all.blocked);
 	summary_seconds(s, "runqueue", st->all.runnable);
 	summary_seconds(s, "running", st->running_ns);

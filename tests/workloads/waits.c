@@ -11,14 +11,14 @@
  * for each, and ends. `asleep` and `crowd` stay.
  *
  * case asleep: asleep
- * stack: %thread;asleep_outer;asleep_timer(;.*){1,6}
- * stack: %thread;asleep_outer;asleep_pipe(;.*){1,6}
- * stack: %thread;asleep_outer;asleep_mutex(;.*){1,6}
- * stack: %thread;asleep_outer;asleep_epoll(;.*){1,6}
+ * stack: %thread;run_asleep;asleep_outer;asleep_timer(;.*){1,6}
+ * stack: %thread;run_asleep;asleep_outer;asleep_pipe(;.*){1,6}
+ * stack: %thread;run_asleep;asleep_outer;asleep_mutex(;.*){1,6}
+ * stack: %thread;run_asleep;asleep_outer;asleep_epoll(;.*){1,6}
  * stack: %main;.*(;.*){0,6}
  *
  * case crowd: crowd
- * stack: %thread;crowd_member(;.*){1,6}
+ * stack: %thread;run_member;crowd_member(;.*){1,6}
  * stack: %main;.*(;.*){0,6}
  */
 #include "workload.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report.h"
+#include "summary.h"
 #include "util.h"
 
 static uint64_t time_of(const struct offcpu_value *v)
@@ -135,4 +136,26 @@ void offcpu_report(struct report *r, const struct capture_offcpu *c)
 
 	add_reasons(r, w);
 	add_threads(r, w, capture_offcpu_target(c)->nr_seen > 1);
+}
+
+static void add_unless_0(struct summary *s, const char *key, uint64_t value)
+{
+	if (value)
+		summary_u64(s, key, value);
+}
+
+void offcpu_summarize(struct summary *s, const struct capture_offcpu_stats *st, bool user)
+{
+	if (user)
+		summary_u64(s, "complete", st->by_end[UNWIND_COMPLETE]);
+	summary_u64(s, "lost", st->lost);
+	if (st->lost)
+		summary_seconds(s, "lost-seconds", st->lost_ns);
+	for (size_t i = UNWIND_COMPLETE + 1; i < UNWIND_NR_ENDS; i++)
+		add_unless_0(s, unwind_end_name(i), st->by_end[i]);
+	add_unless_0(s, "by-frame-pointer", st->guessed);
+	add_unless_0(s, "no-stack", st->no_stack);
+	add_unless_0(s, "lost-threads", st->lost_threads);
+	add_unless_0(s, "lost-events", st->lost_events);
+	add_unless_0(s, "unreported", st->unreported);
 }

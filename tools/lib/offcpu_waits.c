@@ -141,6 +141,6 @@ void offcpu_open_wait(struct offcpu_thread *t, uint64_t start, uint64_t end,
 	t->blocked += ret->blocked;
 	t->runnable += ret->runnable;
 	ret->longest = ret->blocked + ret->runnable;
-	ret->waits = ret->longest > 0;
+	ret->waits = t->since < end;
 	t->waits += ret->waits;
 }
