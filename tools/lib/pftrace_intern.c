@@ -32,7 +32,8 @@ static const char *const words[WORD_NR] = {
 	[WORD_EXEC] = "exec",	     [WORD_EXIT] = "exit",
 	[WORD_SIGNAL] = "signal",    [WORD_TRIGGER] = "trigger",
 	[WORD_CODE] = "code",	     [WORD_PARTIAL] = "partial",
-	[WORD_READ] = "read",	     [WORD_WRITE] = "write",
+	[WORD_READ] = "read",	     [WORD_QUEUE] = "queue",
+	[WORD_WRITE] = "write",
 };
 
 _Static_assert(REQUEST_NR_STATES <= WORD_NR - WORD_STATES, "room for the names of states");
