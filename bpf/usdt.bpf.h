@@ -58,9 +58,12 @@ static __always_inline int usdt_read_user(__u64 addr, __u32 size, __u64 *ret)
  * Argument n of the probe that was hit, extended to 64 bits by its size and sign. Returns 0, -2
  * when the probe has no such argument or it could not be read from its note, others from
  * bpf_probe_read_user (memory that is paged out: -14); then *ret is untouched.
+ *
+ * A function of its own, because kernel 6.1 refuses a loop around it ("back-edge") when it is
+ * inlined.
  */
-static __always_inline int usdt_arg(const struct pt_regs *ctx, const struct usdt_spec *spec,
-				    __u32 n, __u64 *ret)
+static __noinline __attribute__((unused)) int
+usdt_arg(const struct pt_regs *ctx, const struct usdt_spec *spec, __u32 n, __u64 *ret)
 {
 	const struct usdt_arg *arg;
 	__u64 value;
