@@ -201,13 +201,14 @@ local function watch_answers()
 			remember(body)
 		elseif status ~= 200 and status ~= 204 then
 			unexpected = unexpected + 1
+			taken = taken + (status == 409 and 1 or 0)
 		end
 	end
 end
 
 function init(args)
 	local next_one = kinds[mode]
-	unexpected, created = 0, 0
+	unexpected, created, taken = 0, 0, 0
 	threads_total = tonumber(os.getenv("LOAD_THREADS")) or 1
 	prepare()
 	-- wrk's first call, in its first thread, is to see whether this is HTTP: it is not sent
@@ -225,10 +226,11 @@ function init(args)
 end
 
 function done(summary, latency, requests)
-	local bad, new, waiting = 0, 0, 0
+	local bad, new, conflicts, waiting = 0, 0, 0, 0
 	for _, thread in ipairs(threads) do
 		bad = bad + (thread:get("unexpected") or 0)
 		new = new + (thread:get("created") or 0)
+		conflicts = conflicts + (thread:get("taken") or 0)
 		waiting = waiting + math.max(0, connections - (thread:get("parked") or 0))
 		for route, n in pairs(thread:get("sent")) do
 			print(string.format("count %d %s", n, route))
@@ -244,6 +246,9 @@ function done(summary, latency, requests)
 		print(string.format("@bookings: %d of %d made in %.1f s, %.0f bookings/s", new, total,
 			took, new / took))
 		bad = total - new
+		if conflicts > 0 then
+			print(string.format("@%d were booked already: start with a new database", conflicts))
+		end
 	else
 		print(string.format("@%s: %d requests in %.1f s, %.0f requests/s", mode,
 			summary.requests, took, summary.requests / took))

@@ -105,6 +105,17 @@ class Bookings(unittest.TestCase):
         self.assertIn("start with a new database", result.stderr)
         self.assertEqual(server.close(), 0)
 
+    def test_what_is_booked_already(self):
+        """In the middle of what it wants, where it does not look beforehand."""
+        server = Server()
+        self.assertEqual(server.book(server.login(), "2025-01-20", RED).status, 201)
+        result = load("--bookings", "300", "--url", "http://127.0.0.1:%d" % server.port)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("bookings: 299 of 300 made", result.stdout)
+        self.assertIn("1 were booked already: start with a new database", result.stdout)
+        self.assertIn("      300 POST /bookings\n", result.stdout)
+        self.assertEqual(server.close(), 0)
+
     def test_trace_without_a_tracer(self):
         server = Server()
         result = load("reads", "--seconds", "1", "--trace", "--url",
