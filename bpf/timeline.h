@@ -44,11 +44,11 @@ struct timeline_site {
 
 /* Groups of events, knobs of user space. */
 enum timeline_group {
-	TIMELINE_SCHED = 1 << 0,
-	TIMELINE_SYSCALLS = 1 << 1,
-	TIMELINE_FAULTS = 1 << 2,
-	TIMELINE_IO = 1 << 3,
-	TIMELINE_SIGNALS = 1 << 4,
+	TIMELINE_GROUP_SCHED = 1 << 0,
+	TIMELINE_GROUP_SYSCALLS = 1 << 1,
+	TIMELINE_GROUP_FAULTS = 1 << 2,
+	TIMELINE_GROUP_IO = 1 << 3,
+	TIMELINE_GROUP_SIGNALS = 1 << 4,
 };
 
 #endif

@@ -15,6 +15,7 @@ extern const struct command cmd_requests;
 extern const struct command cmd_offcpu;
 extern const struct command cmd_flame;
 extern const struct command cmd_diff;
+extern const struct command cmd_timeline;
 extern const struct command cmd_probes;
 extern const struct command cmd_convert;
 

@@ -59,15 +59,15 @@ static const struct {
 	const char *program;
 	unsigned int group;
 } tracepoints[] = {
-	{ "timeline_switch", TIMELINE_SCHED },
-	{ "timeline_waking", TIMELINE_SCHED },
-	{ "timeline_wakeup_new", TIMELINE_SCHED },
-	{ "timeline_sys_enter", TIMELINE_SYSCALLS },
-	{ "timeline_sys_exit", TIMELINE_SYSCALLS },
-	{ "timeline_fault", TIMELINE_FAULTS },
-	{ "timeline_io_issue", TIMELINE_IO },
-	{ "timeline_io_complete", TIMELINE_IO },
-	{ "timeline_signal", TIMELINE_SIGNALS },
+	{ "timeline_switch", TIMELINE_GROUP_SCHED },
+	{ "timeline_waking", TIMELINE_GROUP_SCHED },
+	{ "timeline_wakeup_new", TIMELINE_GROUP_SCHED },
+	{ "timeline_sys_enter", TIMELINE_GROUP_SYSCALLS },
+	{ "timeline_sys_exit", TIMELINE_GROUP_SYSCALLS },
+	{ "timeline_fault", TIMELINE_GROUP_FAULTS },
+	{ "timeline_io_issue", TIMELINE_GROUP_IO },
+	{ "timeline_io_complete", TIMELINE_GROUP_IO },
+	{ "timeline_signal", TIMELINE_GROUP_SIGNALS },
 	/* Before target_exec and target_exit, which watch_start attaches: ours is asked there. */
 	{ "timeline_fork", 0 },
 	{ "timeline_exec", 0 },
