@@ -63,6 +63,9 @@ class Counts(unittest.TestCase):
 
     def test_route_by_route(self):
         ids = {name: route for route, name in self.seen["handler__entry"]}
+        with open(os.path.join(ROOT, "server", "routes.c"), encoding="utf-8") as file:
+            table = re.findall(r"HANDLER\((handle_\w+)\) }", file.read())
+        self.assertEqual(ids, {name: str(table.index(name)) for name in HANDLERS.values()})
         self.assertEqual({name: n for (_, name), n in self.seen["handler__entry"].items()},
                          {HANDLERS[route]: n for route, n in self.sent.items()})
         self.assertEqual(self.seen["request__start"], {
