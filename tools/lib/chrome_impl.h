@@ -39,6 +39,7 @@ struct chrome {
 	size_t nr_names;
 	const char **stacks; /* likewise, and only for this file */
 	size_t nr_stacks;
+	char states[REQUEST_NR_STATES][16]; /* in quotes */
 	struct arena memory;
 	struct chrome_row *rows;
 	size_t nr_rows, cap_rows;
@@ -52,6 +53,8 @@ struct chrome {
 int chrome_flush(struct chrome *c, size_t limit);
 void chrome_number(struct strbuf *b, uint64_t n);
 void chrome_signed(struct strbuf *b, int64_t n);
+/* "0x1f", in quotes. */
+void chrome_hex(struct strbuf *b, uint64_t n);
 /* In quotes; lives as long as c. */
 const char *chrome_name(struct chrome *c, uint32_t string);
 /* The innermost functions of a stack, in quotes; NULL: it has none. */
@@ -59,15 +62,17 @@ const char *chrome_stack(struct chrome *c, uint32_t stack);
 
 /* `{"ph":"X","pid":1,"tid":2,"ts":1.000`, after a comma if one is needed. */
 void chrome_begin(struct chrome *c, char phase, uint32_t pid, uint32_t tid, uint64_t time);
+/* The same of a slice, with its duration. */
+void chrome_slice(struct chrome *c, uint32_t pid, uint32_t tid, uint64_t start, uint64_t end);
 /* `,"name":NAME,"cat":"CATEGORY"`; name in quotes. */
 void chrome_what(struct chrome *c, const char *name, const char *category);
 /* `,"KEY":`, its value to follow. */
 void chrome_key(struct chrome *c, const char *key);
-/* `,"KEY":1.234`: ns as microseconds. */
-void chrome_time(struct chrome *c, const char *key, uint64_t ns);
 /* `}` */
 int chrome_end(struct chrome *c);
 
+/* `,"args":{...}`, unless there are none. */
+void chrome_put_args(struct chrome *c, const struct strbuf *args);
 /* Empty. There is one. */
 struct strbuf *chrome_scratch(struct chrome *c);
 /* An event's arguments as members, each with a comma before it but the first if b is empty. */

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Requests as nested asynchronous events: the same category and id from their begin to their end. */
-#include <stdio.h>
-
 #include "chrome_impl.h"
 #include "util.h"
 
@@ -10,8 +8,8 @@ static void begin(struct chrome *c, const struct timeline_request *r, char phase
 {
 	chrome_begin(c, phase, r->pid, r->home, time);
 	chrome_what(c, name, "request");
-	strbuf_puts(&c->b, ",\"id\":\"0x");
-	strbuf_printf(&c->b, "%llx\"", (unsigned long long)r->serial + 1);
+	chrome_key(c, "id");
+	chrome_hex(&c->b, r->serial + 1);
 }
 
 static int put_in_flight(struct chrome *c, const struct timeline_request *r, uint64_t time,
@@ -41,9 +39,7 @@ int chrome_request_begin(void *ctx, struct timeline_request *r, const struct eve
 	chrome_arg(args, "id");
 	chrome_number(args, r->id);
 	chrome_args(c, args, e);
-	strbuf_puts(&c->b, ",\"args\":{");
-	strbuf_puts(&c->b, strbuf_str(args));
-	strbuf_putc(&c->b, '}');
+	chrome_put_args(c, args);
 	chrome_end(c);
 	return put_in_flight(c, r, time, 1);
 }
@@ -65,11 +61,10 @@ int chrome_request_state(void *ctx, struct timeline_request *r, const struct tim
 	struct chrome *c = ctx;
 	const char *stack = chrome_stack(c, i->stack);
 	struct strbuf *args = chrome_scratch(c);
-	char name[32];
+	const char *name = c->states[i->state];
 
 	if (thread_state_running(i->state))
 		return 0;
-	snprintf(name, sizeof(name), "\"%s\"", request_state_name(i->state));
 	begin(c, r, 'b', i->start, name);
 	if (stack) {
 		chrome_arg(args, "stack");
@@ -83,8 +78,7 @@ int chrome_request_state(void *ctx, struct timeline_request *r, const struct tim
 		chrome_arg(args, "thread");
 		chrome_number(args, i->thread->tid);
 	}
-	if (args->len)
-		strbuf_printf(&c->b, ",\"args\":{%s}", strbuf_str(args));
+	chrome_put_args(c, args);
 	chrome_end(c);
 	begin(c, r, 'e', i->end, name);
 	return chrome_end(c);
@@ -111,8 +105,7 @@ int chrome_request_end(void *ctx, struct timeline_request *r, const struct event
 		chrome_number(args, 1);
 	}
 	chrome_args(c, args, e);
-	if (args->len)
-		strbuf_printf(&c->b, ",\"args\":{%s}", strbuf_str(args));
+	chrome_put_args(c, args);
 	chrome_end(c);
 	return put_in_flight(c, r, r->end, -1);
 }

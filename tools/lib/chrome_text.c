@@ -18,31 +18,60 @@ int chrome_flush(struct chrome *c, size_t limit)
 	return c->err;
 }
 
-void chrome_number(struct strbuf *b, uint64_t n)
+/* The digits of n at p. Returns the place behind them. */
+static char *put_number(char *p, uint64_t n)
 {
-	char digits[20], *p = digits + sizeof(digits);
+	char digits[20];
+	size_t i = sizeof(digits);
 
 	do
-		*--p = (char)('0' + n % 10);
+		digits[--i] = (char)('0' + n % 10);
 	while (n /= 10);
-	strbuf_add(b, p, (size_t)(digits + sizeof(digits) - p));
+	memcpy(p, digits + i, sizeof(digits) - i);
+	return p + sizeof(digits) - i;
+}
+
+/* ns as microseconds with three decimals. */
+static char *put_us(char *p, uint64_t ns)
+{
+	unsigned int rest = (unsigned int)(ns % 1000);
+
+	p = put_number(p, ns / 1000);
+	*p++ = '.';
+	*p++ = (char)('0' + rest / 100);
+	*p++ = (char)('0' + rest / 10 % 10);
+	*p++ = (char)('0' + rest % 10);
+	return p;
+}
+
+void chrome_number(struct strbuf *b, uint64_t n)
+{
+	char text[24];
+
+	strbuf_add(b, text, (size_t)(put_number(text, n) - text));
 }
 
 void chrome_signed(struct strbuf *b, int64_t n)
 {
-	if (n < 0)
-		strbuf_putc(b, '-');
-	chrome_number(b, n < 0 ? -(uint64_t)n : (uint64_t)n);
+	char text[24] = "-";
+	char *end = n < 0 ? put_number(text + 1, -(uint64_t)n) : put_number(text, (uint64_t)n);
+
+	strbuf_add(b, text, (size_t)(end - text));
 }
 
-static void put_us(struct strbuf *b, uint64_t ns)
+void chrome_hex(struct strbuf *b, uint64_t n)
 {
-	unsigned int rest = (unsigned int)(ns % 1000);
-	const char fraction[] = { '.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
-				  (char)('0' + rest % 10) };
+	char text[20];
+	size_t i = sizeof(text);
 
-	chrome_number(b, ns / 1000);
-	strbuf_add(b, fraction, sizeof(fraction));
+	text[--i] = '"';
+	do
+		text[--i] = "0123456789abcdef"[n & 15];
+	while (n >>= 4);
+	text[--i] = 'x';
+	text[--i] = '0';
+	text[--i] = '"';
+	strbuf_add(b, text + i, sizeof(text) - i);
 }
 
 /* Text in memory that lives as long as c; "" for lack of memory, which is remembered. */
@@ -112,19 +141,42 @@ const char *chrome_stack(struct chrome *c, uint32_t stack)
 	return c->stacks[stack];
 }
 
+#define PUT(p, text) ((char *)memcpy((p), (text), sizeof(text) - 1) + sizeof(text) - 1)
+
+/* In one piece: there are millions. */
+static void put_begin(struct chrome *c, char phase, uint32_t pid, uint32_t tid, uint64_t time,
+		      const uint64_t *duration)
+{
+	char text[160], *p = text;
+
+	if (c->any)
+		p = PUT(p, ",\n");
+	p = PUT(p, "{\"ph\":\"");
+	*p++ = phase;
+	p = PUT(p, "\",\"pid\":");
+	p = put_number(p, pid);
+	p = PUT(p, ",\"tid\":");
+	p = put_number(p, tid);
+	p = PUT(p, ",\"ts\":");
+	p = put_us(p, time - c->trace->start);
+	if (duration) {
+		p = PUT(p, ",\"dur\":");
+		p = put_us(p, *duration);
+	}
+	strbuf_add(&c->b, text, (size_t)(p - text));
+	c->any = true;
+}
+
 void chrome_begin(struct chrome *c, char phase, uint32_t pid, uint32_t tid, uint64_t time)
 {
-	struct strbuf *b = &c->b;
+	put_begin(c, phase, pid, tid, time, NULL);
+}
 
-	strbuf_puts(b, c->any ? ",\n{\"ph\":\"" : "{\"ph\":\"");
-	strbuf_putc(b, phase);
-	strbuf_add(b, "\",\"pid\":", 8);
-	chrome_number(b, pid);
-	strbuf_add(b, ",\"tid\":", 7);
-	chrome_number(b, tid);
-	strbuf_add(b, ",\"ts\":", 6);
-	put_us(b, time - c->trace->start);
-	c->any = true;
+void chrome_slice(struct chrome *c, uint32_t pid, uint32_t tid, uint64_t start, uint64_t end)
+{
+	uint64_t duration = end - start;
+
+	put_begin(c, 'X', pid, tid, start, &duration);
 }
 
 void chrome_what(struct chrome *c, const char *name, const char *category)
@@ -143,16 +195,21 @@ void chrome_key(struct chrome *c, const char *key)
 	strbuf_add(&c->b, "\":", 2);
 }
 
-void chrome_time(struct chrome *c, const char *key, uint64_t ns)
-{
-	chrome_key(c, key);
-	put_us(&c->b, ns);
-}
-
 int chrome_end(struct chrome *c)
 {
 	strbuf_putc(&c->b, '}');
 	return chrome_flush(c, (size_t)64 << 10);
+}
+
+void chrome_put_args(struct chrome *c, const struct strbuf *args)
+{
+	if (!args->len)
+		return;
+	strbuf_add(&c->b, ",\"args\":{", 9);
+	strbuf_add(&c->b, strbuf_str(args), args->len);
+	strbuf_putc(&c->b, '}');
+	if (strbuf_error(args))
+		c->err = c->err ? c->err : -ENOMEM;
 }
 
 struct strbuf *chrome_scratch(struct chrome *c)
@@ -182,7 +239,7 @@ void chrome_args(struct chrome *c, struct strbuf *b, const struct event *e)
 			chrome_signed(b, a->i);
 			break;
 		case EVENT_ARG_HEX:
-			strbuf_printf(b, "\"0x%llx\"", (unsigned long long)a->u);
+			chrome_hex(b, a->u);
 			break;
 		case EVENT_ARG_TEXT:
 			json_put_string(b, a->text);

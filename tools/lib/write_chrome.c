@@ -86,8 +86,7 @@ static int on_run(void *ctx, struct timeline_thread *t, uint16_t cpu, uint64_t s
 		sort_row(c, CHROME_CPUS, cpu, 2U * cpu);
 		row->named = true;
 	}
-	chrome_begin(c, 'X', CHROME_CPUS, cpu, start);
-	chrome_time(c, "dur", end - start);
+	chrome_slice(c, CHROME_CPUS, cpu, start, end);
 	chrome_what(c, chrome_name(c, t->name), "run");
 	strbuf_puts(&c->b, ",\"args\":{\"tid\":");
 	chrome_number(&c->b, t->tid);
@@ -122,8 +121,7 @@ static int on_state(void *ctx, struct timeline_thread *t, const struct timeline_
 
 	if (i->state == THREAD_UNKNOWN || thread_state_running(i->state))
 		return 0;
-	chrome_begin(c, 'X', t->pid, t->tid, i->start);
-	chrome_time(c, "dur", i->end - i->start);
+	chrome_slice(c, t->pid, t->tid, i->start, i->end);
 	strbuf_puts(&c->b, ",\"name\":\"");
 	strbuf_puts(&c->b, thread_state_name(i->state));
 	strbuf_puts(&c->b, "\",\"cat\":\"state\"");
@@ -135,11 +133,7 @@ static int on_state(void *ctx, struct timeline_thread *t, const struct timeline_
 		chrome_arg(args, "waker");
 		chrome_number(args, i->waker);
 	}
-	if (args->len) {
-		strbuf_puts(&c->b, ",\"args\":{");
-		strbuf_puts(&c->b, strbuf_str(args));
-		strbuf_putc(&c->b, '}');
-	}
+	chrome_put_args(c, args);
 	chrome_end(c);
 	return i->state == THREAD_RUNNABLE ? end_flow(c, t, i->start) : c->err;
 }
@@ -154,8 +148,7 @@ static int on_waking(void *ctx, struct timeline_thread *waker, struct timeline_t
 	if (!waker || !waker->data)
 		return 0;
 	to->flow = ++c->flows;
-	chrome_begin(c, 'X', waker->pid, waker->tid, e->time);
-	chrome_time(c, "dur", 0);
+	chrome_slice(c, waker->pid, waker->tid, e->time, e->time);
 	chrome_what(c, "\"wakes\"", "wakes");
 	strbuf_puts(&c->b, ",\"args\":{\"wakee\":");
 	chrome_number(&c->b, wakee->tid);
@@ -183,7 +176,7 @@ static int on_span_begin(void *ctx, struct timeline_thread *t, const struct time
 		chrome_number(args, e->enter.arg0);
 	} else if (s->kind == TIMELINE_FAULT) {
 		chrome_arg(args, "address");
-		strbuf_printf(args, "\"0x%llx\"", (unsigned long long)s->number);
+		chrome_hex(args, s->number);
 	}
 	if (stack) {
 		chrome_arg(args, "stack");
@@ -254,14 +247,9 @@ static int on_span_end(void *ctx, struct timeline_thread *t, const struct timeli
 	strbuf_add(args, strbuf_str(&mine->args) + begin, mine->args.len - begin);
 	mine->args.len = begin;
 	end_args(c, s, e, args);
-	chrome_begin(c, 'X', t->pid, t->tid, s->start);
-	chrome_time(c, "dur", end - s->start);
+	chrome_slice(c, t->pid, t->tid, s->start, end);
 	put_span_name(c, s);
-	if (args->len) {
-		strbuf_puts(&c->b, ",\"args\":{");
-		strbuf_add(&c->b, strbuf_str(args), args->len);
-		strbuf_putc(&c->b, '}');
-	}
+	chrome_put_args(c, args);
 	return chrome_end(c);
 }
 
@@ -299,11 +287,7 @@ static int on_instant(void *ctx, struct timeline_thread *t, const struct event *
 		chrome_number(args, e->signal.signo);
 	}
 	chrome_args(c, args, e);
-	if (args->len) {
-		strbuf_puts(&c->b, ",\"args\":{");
-		strbuf_add(&c->b, strbuf_str(args), args->len);
-		strbuf_putc(&c->b, '}');
-	}
+	chrome_put_args(c, args);
 	return chrome_end(c);
 }
 
@@ -311,18 +295,25 @@ static int on_io(void *ctx, const struct timeline_io *io)
 {
 	struct chrome *c = ctx;
 	const char *name = io->flags & EVENT_IO_WRITE ? "\"write\"" : "\"read\"";
+	struct strbuf *args = chrome_scratch(c);
 	uint64_t id = ++c->ios;
 
 	chrome_begin(c, 'b', CHROME_CPUS, 0, io->start);
 	chrome_what(c, name, "io");
-	strbuf_printf(&c->b,
-		      ",\"id\":\"0x%llx\",\"args\":{\"sector\":%llu,\"bytes\":%llu,\"thread\":%u}",
-		      (unsigned long long)id, (unsigned long long)io->sector,
-		      (unsigned long long)io->bytes, io->tid);
+	chrome_key(c, "id");
+	chrome_hex(&c->b, id);
+	chrome_arg(args, "sector");
+	chrome_number(args, io->sector);
+	chrome_arg(args, "bytes");
+	chrome_number(args, io->bytes);
+	chrome_arg(args, "thread");
+	chrome_number(args, io->tid);
+	chrome_put_args(c, args);
 	chrome_end(c);
 	chrome_begin(c, 'e', CHROME_CPUS, 0, io->end);
 	chrome_what(c, name, "io");
-	strbuf_printf(&c->b, ",\"id\":\"0x%llx\"", (unsigned long long)id);
+	chrome_key(c, "id");
+	chrome_hex(&c->b, id);
 	return chrome_end(c);
 }
 
@@ -367,8 +358,7 @@ static int on_lost(void *ctx, const struct event *e)
 	start = MAX(e->time, row->lost_until);
 	row->lost_until = MAX(start, e->lost.until);
 	snprintf(name, sizeof(name), "\"LOST %llu\"", (unsigned long long)e->lost.count);
-	chrome_begin(c, 'X', CHROME_CPUS, tid, start);
-	chrome_time(c, "dur", row->lost_until - start);
+	chrome_slice(c, CHROME_CPUS, tid, start, row->lost_until);
 	chrome_what(c, e->lost.count ? name : "\"LOST some\"", "lost");
 	strbuf_printf(&c->b, ",\"args\":{\"count\":%llu}", (unsigned long long)e->lost.count);
 	return chrome_end(c);
@@ -417,6 +407,8 @@ int write_chrome(const struct timeline_view *v, const struct write_options *o, s
 	int err = -ENOMEM;
 
 	(void)o;
+	for (unsigned int i = 0; i < REQUEST_NR_STATES; i++)
+		snprintf(c.states[i], sizeof(c.states[i]), "\"%s\"", request_state_name(i));
 	c.window = v->trace->start + v->filter.from;
 	c.nr_names = v->trace->nr_strings;
 	c.nr_stacks = v->trace->nr_stacks;
