@@ -154,11 +154,46 @@ static void test_running_kernel(void **state)
 	ksyms_free(k);
 }
 
+static void check_range(const struct ksyms *k, const char *const *names, uint64_t start,
+			uint64_t end)
+{
+	uint64_t got[2] = { 1, 2 };
+
+	assert_int_equal(ksyms_range(k, names, got), start ? 0 : -ENOENT);
+	assert_int_equal(got[0], start ? start : 1);
+	assert_int_equal(got[1], start ? end : 2);
+}
+
+static void test_range(void **state)
+{
+	const char *const one[] = { "b", NULL }, *const two[] = { "d", "b", NULL };
+	const char *const prefix[] = { "asm_*", NULL }, *const none[] = { "asm_", "data", NULL };
+	const char *const last[] = { "z", NULL };
+	struct ksyms *k = read_text("ffffffff81000000 T a\n"
+				    "ffffffff81000100 T b\n"
+				    "ffffffff81000180 D data\n"
+				    "ffffffff81000200 T c\n"
+				    "ffffffff81000300 t d\n"
+				    "ffffffff81000400 t asm_x\n"
+				    "ffffffff81000500 t asm_y\n"
+				    "ffffffff81000600 T z\n");
+
+	(void)state;
+	assert_non_null(k);
+	check_range(k, one, 0xffffffff81000100, 0xffffffff81000180);
+	check_range(k, two, 0xffffffff81000100, 0xffffffff81000400);
+	check_range(k, prefix, 0xffffffff81000400, 0xffffffff81000600);
+	check_range(k, none, 0, 0);
+	check_range(k, last, 0, 0); /* nothing says where it ends */
+	ksyms_free(k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_range),
 		cmocka_unit_test(test_running_kernel),
 	};
 

@@ -365,9 +365,9 @@ struct stack_profile *stack_profile_new(struct profile *p, const struct stacks *
 {
 	struct stack_profile *f = calloc(1, sizeof(*f));
 	uint32_t first;
-	int err = f ? 0 : -ENOMEM;
+	int err = 0;
 
-	if (err)
+	if (!f)
 		return NULL;
 	*f = (struct stack_profile){
 		.p = p,
