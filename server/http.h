@@ -62,7 +62,7 @@ struct request {
 
 	/* http.c's own */
 	struct st_h2o_req_t *h2o; /* NULL once the client is gone or answered */
-	struct connection *conn;  /* as long as h2o is not NULL */
+	struct connection *conn;  /* gone when h2o is NULL, but for what was no HTTP */
 	unsigned int refs;
 	bool answered, aborted, keepalive;
 	int status;

@@ -34,8 +34,8 @@
  * The batch of a transaction is what its thread has dequeued since the last one; n_items says how
  * many that are. To a client that has left nothing is sent: its last piece fires no response__start.
  *
- * Not in any piece: libh2o's reading and parsing of a request, before request__start; and its writing
- * of what the socket did not take at once, while the request is sending.
+ * Not in any piece: libh2o's reading and parsing of a request, before request__start; its writing of
+ * what the socket did not take at once, while the request is sending; and its tidying up.
  *
  * The default set of a tool that follows requests is request__*, db__stmt__*, db__txn__* and job__*:
  * these tell all of the above. A simple read (GET /rooms) passes five of them: request__start,

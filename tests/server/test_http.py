@@ -295,7 +295,11 @@ class Tls(unittest.TestCase):
         context.set_alpn_protocols(["h2", "http/1.1"])
         with context.wrap_socket(server.connect(), server_hostname="127.0.0.1") as sock:
             self.assertNotEqual(sock.selected_alpn_protocol(), "h2")
-        # plain HTTP there is refused, and a client that says nothing is let go at the end
+        # who does not even begin a handshake is let go
+        with server.connect() as silent:
+            silent.settimeout(60)
+            self.assertEqual(silent.recv(1), b"")
+        # plain HTTP there is refused, and a client that says nothing does not hold up the end
         self.assertNotIn(b"200", server.raw(b"GET /rooms HTTP/1.0\r\n\r\n"))
         with server.connect():
             begin = time.monotonic()
