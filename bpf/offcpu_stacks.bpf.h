@@ -5,50 +5,20 @@
 /* The stacks of threads that leave their CPU, and of those that wake them. */
 
 #include "offcpu.h"
+#include "kernel_trim.bpf.h"
 #include "sample.bpf.h"
 #include "stack_ids.bpf.h"
 
 /* Kernel text from kallsyms, 0 when unknown: what is inside of it on a stack is our machinery. */
-const volatile __u64 schedule_text[2];	/* __schedule */
 const volatile __u64 wakeup_text[2];	/* try_to_wake_up */
 const volatile __u64 interrupt_text[2]; /* where interrupts enter the kernel */
 
 /* Innermost kernel frames that are our machinery, once that is known. */
-__u32 skip_switch, skip_waking;
+__u32 skip_waking;
 
 static __always_inline bool inside(__u64 addr, const volatile __u64 *text)
 {
 	return addr - text[0] < text[1] - text[0];
-}
-
-/*
- * How many frames there are up to the last one inside. A function of its own, so that the verifier
- * need not follow each way through the loop into what comes after.
- */
-__attribute__((noinline)) int frames_up_to(struct walk *w, __u64 start, __u64 end)
-{
-	int n = 0;
-
-	if (!w)
-		return 0;
-	for (__u32 i = 0; i < 16; i++)
-		if (i < w->event.nr_frames && w->event.frames[i] - start < end - start)
-			n = i + 1;
-	return n;
-}
-
-/*
- * The kernel's frames from the one outside of `text` on, and `more` frames further. How many are
- * left out is the same each time and looked for once.
- */
-static __always_inline void stack_kernel_beyond(struct walk *w, void *ctx,
-						const volatile __u64 *text, __u32 more, __u32 *skip)
-{
-	if (!*skip && text[1]) {
-		stack_kernel_frames(w, ctx, 0);
-		*skip = frames_up_to(w, text[0], text[1]) + more;
-	}
-	stack_kernel_frames(w, ctx, *skip);
 }
 
 /* The stack of the current task, which is leaving its CPU; its name. */

@@ -10,6 +10,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#include "kernel_trim.bpf.h"
 #include "sample.bpf.h"
 #include "stack_ids.bpf.h"
 #include "timeline.h"
@@ -154,10 +155,11 @@ static __always_inline bool current_is_ours(struct target_ids *ids)
 }
 
 /*
- * The stack of the current task, whose user registers are those it entered the kernel with.
- * Returns its name, 0 when it could not be kept (which is counted).
+ * The stack of the current task, whose user registers are those it entered the kernel with; as it
+ * leaves its CPU, with what it does in the kernel. Returns its name, 0 when it could not be kept
+ * (which is counted).
  */
-static __always_inline __u64 current_stack(void *ctx, struct target_ids ids)
+static __always_inline __u64 current_stack(void *ctx, struct target_ids ids, bool leaving)
 {
 	struct target_proc *proc = target_lookup(ids);
 	struct walk *w;
@@ -171,7 +173,11 @@ static __always_inline __u64 current_stack(void *ctx, struct target_ids ids)
 		return 0;
 	}
 	stack_begin(w, ids);
-	stack_kernel(w, ctx);
+	if (leaving) {
+		/* Beyond __schedule there is schedule, or its like. */
+		stack_kernel_beyond(w, ctx, schedule_text, 1, &skip_switch);
+		stack_kernel_hash(w);
+	}
 	if (!walk_from_saved_regs(w))
 		walk_user(w, proc);
 	else
@@ -241,7 +247,7 @@ int BPF_PROG(timeline_switch, bool preempt, struct task_struct *prev, struct tas
 	if (ours(prev, &from)) {
 		state = leaving_state(preempt, prev);
 		if (wait_stacks && state > THREAD_PREEMPTED && state != THREAD_DEAD)
-			stack = current_stack(ctx, from);
+			stack = current_stack(ctx, from, true);
 		r = RESERVE(EVT_SWITCH_OUT, from.tid, 3);
 		if (r) {
 			r->v[0] = state;
@@ -471,7 +477,7 @@ int BPF_PROG(timeline_signal, int sig, struct kernel_siginfo *info)
 
 	if (!current_is_ours(&ids))
 		return 0;
-	stack = current_stack(ctx, ids);
+	stack = current_stack(ctx, ids, false);
 	put4(EVT_SIGNAL, ids.tid, sig, (__s64)BPF_CORE_READ(info, si_code),
 	     (__u64)BPF_CORE_READ(info, _sifields._sigfault._addr), stack);
 	return 0;

@@ -82,12 +82,18 @@ static bool chosen(const struct capture_timeline *c, size_t i)
 
 static int prepare(struct capture_timeline *c)
 {
+	static const char *const schedule[] = { "__schedule", NULL };
 	struct timeline_bpf *b = c->bpf;
+	uint64_t text[2] = { 0 };
 	int err = 0;
 
 	WATCH_KNOBS(b, &c->o.watch);
 	b->rodata->wait_stacks = c->o.wait_stacks;
 	b->rodata->sample_ns = c->o.frequency ? 1000000000 / c->o.frequency : 0;
+	/* Without names stacks have the frames of our own machinery. */
+	c->ksyms = ksyms_new(NULL);
+	if (c->ksyms && !ksyms_range(c->ksyms, schedule, text))
+		memcpy(b->rodata->schedule_text, text, sizeof(text));
 	bpf_map__set_max_entries(b->maps.sites, TIMELINE_MAX_SITES);
 	bpf_map__set_max_entries(b->maps.usdt_specs, TIMELINE_MAX_SITES);
 	for (size_t i = 0; i < ARRAY_SIZE(tracepoints); i++)
@@ -188,7 +194,6 @@ int capture_timeline_open(struct capture_timeline *c, struct trace_chunks *to)
 		c->records.on_probe = on_probe;
 		c->records.arg = c;
 	}
-	c->ksyms = ksyms_new(NULL);
 	return 0;
 }
 

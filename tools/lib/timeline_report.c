@@ -412,28 +412,6 @@ static const char *state_name(const struct builder *b, const struct timeline_int
 	return buf;
 }
 
-/* A line for each function, innermost first. */
-static void put_stack(const struct builder *b, uint32_t stack, struct strbuf *text)
-{
-	uint32_t frames[TRACE_MAX_FRAMES];
-	size_t n = trace_stack_frames(b->t, stack, frames, ARRAY_SIZE(frames));
-	char name[256];
-
-	strbuf_reset(text);
-	for (size_t i = 0; i < n; i++) {
-		const struct trace_frame *f = frames[i] < b->t->nr_frames ? &b->t->frames[frames[i]]
-									  : NULL;
-
-		for (uint32_t j = 0; f && j < f->nr_lines; j++)
-			strbuf_printf(text, "%s%s", text->len ? "\n" : "",
-				      trace_string(b->t, b->t->lines[f->first_line + j].function));
-		if (f && f->nr_lines)
-			continue;
-		strbuf_printf(text, "%s%s", text->len ? "\n" : "",
-			      trace_frame_name(b->t, frames[i], name, sizeof(name)));
-	}
-}
-
 static void add_slow_spans(struct builder *b, struct report_trace *trace,
 			   const struct timeline_slow *slow)
 {
@@ -458,7 +436,7 @@ static void add_slow_spans(struct builder *b, struct report_trace *trace,
 			if (slow->phases[j].start <= wait->start &&
 			    slow->phases[j].end >= wait->end)
 				depth = MAX(depth, slow->phases[j].depth + 1);
-		put_stack(b, wait->stack, &stack);
+		timeline_put_stack(b->t, wait->stack, &stack);
 		state_name(b, wait, name, sizeof(name));
 		report_span(trace, name, name, wait->start - r->begin, wait->end - wait->start,
 			    depth, stack.len ? strbuf_str(&stack) : NULL);
@@ -528,6 +506,7 @@ int timeline_report_init(struct timeline_report *r, const struct timeline_view *
 		b.err = -ENOMEM;
 	if (!b.err) {
 		add_summary(&b);
+		timeline_report_marks(r->report, &r->summary, v->trace);
 		add_threads(&b);
 		add_routes(&b);
 		add_slowest(&b);

@@ -21,4 +21,13 @@ struct timeline_report {
 int timeline_report_init(struct timeline_report *r, const struct timeline_view *v, size_t slowest);
 void timeline_report_release(struct timeline_report *r);
 
+struct strbuf;
+
+/* A stack's functions, innermost first, a line each; replaces what is in `text`. */
+void timeline_put_stack(const struct trace *t, uint32_t stack, struct strbuf *text);
+
+/* Add what triggers and signals there were, if any. What fails, the report remembers. */
+void timeline_report_marks(struct report *report, const struct timeline_summary *s,
+			   const struct trace *t);
+
 #endif

@@ -69,15 +69,38 @@ static int on_thread_end(void *ctx, struct timeline_thread *t)
 	return 0;
 }
 
+static int add_mark(struct timeline_summary *s, const struct timeline_thread *t,
+		    const struct event *e)
+{
+	struct timeline_mark m = { .time = e->time, .tid = e->tid, .thread = t ? t->name : 0 };
+
+	if (s->nr_marks == TIMELINE_MAX_MARKS)
+		return 0;
+	if (array_grow((void **)&s->marks, s->nr_marks, &s->cap_marks, sizeof(*s->marks)))
+		return -ENOMEM;
+	if (e->kind == EVT_TRIGGER) {
+		m.name = (uint32_t)e->trigger.name;
+		m.request = e->trigger.request;
+		if (e->nr_args && e->args[0].type == EVENT_ARG_UINT)
+			m.lasted = e->args[0].u;
+	} else {
+		m.signo = (uint32_t)e->signal.signo;
+		m.stack = (uint32_t)e->signal.stack;
+		/* sigaction(2): a signal that somebody sent has its sender there. */
+		m.address = (int64_t)e->signal.code > 0 ? e->signal.address : 0;
+	}
+	s->marks[s->nr_marks++] = m;
+	return 0;
+}
+
 static int on_instant(void *ctx, struct timeline_thread *t, const struct event *e)
 {
 	struct timeline_summary *s = ((struct collector *)ctx)->s;
 
-	(void)t;
 	s->samples += e->kind == EVT_SAMPLE;
 	s->signals += e->kind == EVT_SIGNAL;
 	s->triggers += e->kind == EVT_TRIGGER;
-	return 0;
+	return e->kind == EVT_SIGNAL || e->kind == EVT_TRIGGER ? add_mark(s, t, e) : 0;
 }
 
 /* -------- requests -------- */
@@ -380,6 +403,7 @@ int timeline_summary_init(struct timeline_summary *s, const struct timeline_view
 
 void timeline_summary_release(struct timeline_summary *s)
 {
+	free(s->marks);
 	for (size_t i = 0; i < s->nr_routes; i++)
 		hist_release(&s->routes[i].latency);
 	for (size_t i = 0; i < s->nr_slowest; i++)

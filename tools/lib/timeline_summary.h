@@ -50,6 +50,18 @@ struct timeline_stretch {
 	unsigned int depth;
 };
 
+#define TIMELINE_MAX_MARKS 128
+
+/* A trigger of a flight recorder, or a signal that was delivered. */
+struct timeline_mark {
+	uint64_t time, lasted; /* lasted: ns, of what took too long; 0: it is a moment */
+	uint64_t request;      /* 0: none */
+	uint32_t tid, thread;  /* thread: its name, a string */
+	uint32_t name;	       /* of a trigger: string */
+	uint32_t signo, stack; /* of a signal */
+	uint64_t address;
+};
+
 struct timeline_summary {
 	struct timeline_totals totals;
 	struct timeline_thread_row *threads; /* most time on a CPU first */
@@ -61,6 +73,9 @@ struct timeline_summary {
 	size_t nr_slowest, max_slowest;
 	uint64_t states[THREAD_NR_STATES]; /* of all threads */
 	uint64_t samples, signals, triggers, ios, io_bytes;
+	/* The first of them, in order of time: signo 0 is a trigger. */
+	struct timeline_mark *marks;
+	size_t nr_marks, cap_marks;
 	/* Of each counter: how often it was told, its highest, its first and its last value, summed
 	 * over processes for totals. */
 	struct timeline_gauge {

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a flight recorder kept a timeline, and the signals in it, with where each thread was. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "strbuf.h"
+#include "timeline_report.h"
+#include "util.h"
+
+/* A line for each function, innermost first. */
+void timeline_put_stack(const struct trace *t, uint32_t stack, struct strbuf *text)
+{
+	uint32_t frames[TRACE_MAX_FRAMES];
+	size_t n = trace_stack_frames(t, stack, frames, ARRAY_SIZE(frames));
+	char name[256];
+
+	strbuf_reset(text);
+	for (size_t i = 0; i < n; i++) {
+		const struct trace_frame *f = frames[i] < t->nr_frames ? &t->frames[frames[i]]
+								       : NULL;
+
+		for (uint32_t j = 0; f && j < f->nr_lines; j++)
+			strbuf_printf(text, "%s%s", text->len ? "\n" : "",
+				      trace_string(t, t->lines[f->first_line + j].function));
+		if (f && f->nr_lines)
+			continue;
+		strbuf_printf(text, "%s%s", text->len ? "\n" : "",
+			      trace_frame_name(t, frames[i], name, sizeof(name)));
+	}
+}
+
+static const char *thread_text(const struct trace *t, const struct timeline_mark *m, char *buf,
+			       size_t size)
+{
+	snprintf(buf, size, "%s %u", trace_string(t, m->thread), m->tid);
+	return buf;
+}
+
+static void add_triggers(struct report *report, const struct timeline_summary *s,
+			 const struct trace *t)
+{
+	static const struct report_column columns[] = {
+		{ "trigger", "trigger", REPORT_TEXT }, { "at", "at", REPORT_NS },
+		{ "lasted", "lasted", REPORT_NS },     { "thread", "thread", REPORT_TEXT },
+		{ "request", "request", REPORT_TEXT },
+	};
+	struct report_section *section = report_section(report, "triggers", "Why this was kept");
+	struct report_table *table =
+		report_table(section, "triggers", NULL, columns, ARRAY_SIZE(columns));
+	char text[96];
+
+	for (size_t i = 0; i < s->nr_marks; i++) {
+		const struct timeline_mark *m = &s->marks[i];
+
+		if (m->signo)
+			continue;
+		report_add_text(table, trace_string(t, m->name));
+		report_add(table, (int64_t)(m->time - t->start));
+		if (m->lasted)
+			report_add(table, (int64_t)m->lasted);
+		else
+			report_add_none(table);
+		report_add_text(table, thread_text(t, m, text, sizeof(text)));
+		if (m->request) {
+			snprintf(text, sizeof(text), "id %" PRIu64, m->request);
+			report_add_text(table, text);
+		} else {
+			report_add_none(table);
+		}
+	}
+}
+
+static void add_signals(struct report *report, const struct timeline_summary *s,
+			const struct trace *t)
+{
+	static const struct report_column columns[] = {
+		{ "signal", "signal", REPORT_TEXT }, { "at", "at", REPORT_NS },
+		{ "thread", "thread", REPORT_TEXT }, { "address", "address", REPORT_TEXT },
+		{ "stack", "stack", REPORT_STACK },
+	};
+	struct report_section *section = report_section(report, "signals", "Signals");
+	struct report_table *table =
+		report_table(section, "signals", NULL, columns, ARRAY_SIZE(columns));
+	struct strbuf stack = { 0 };
+	char text[96];
+
+	for (size_t i = 0; i < s->nr_marks; i++) {
+		const struct timeline_mark *m = &s->marks[i];
+		const char *name = sigabbrev_np((int)m->signo);
+
+		if (!m->signo)
+			continue;
+		snprintf(text, sizeof(text), "SIG%s", name ? name : "?");
+		report_add_text(table, text);
+		report_add(table, (int64_t)(m->time - t->start));
+		report_add_text(table, thread_text(t, m, text, sizeof(text)));
+		if (m->address) {
+			snprintf(text, sizeof(text), "0x%" PRIx64, m->address);
+			report_add_text(table, text);
+		} else {
+			report_add_none(table);
+		}
+		timeline_put_stack(t, m->stack, &stack);
+		report_add_text(table, stack.len ? strbuf_str(&stack) : "(none)");
+	}
+	strbuf_release(&stack);
+}
+
+void timeline_report_marks(struct report *report, const struct timeline_summary *s,
+			   const struct trace *t)
+{
+	if (s->triggers)
+		add_triggers(report, s, t);
+	if (s->signals)
+		add_signals(report, s, t);
+}
