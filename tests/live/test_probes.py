@@ -326,6 +326,39 @@ class Process(harness.LiveTest):
         self.assertIsNone(function["no_returns"])
 
 
+class Returns(harness.LiveTest):
+    def why_not(self, *args):
+        (function,) = [f for o in listed(*args)["objects"] for f in o["functions"]]
+        self.assertEqual(function["no_returns"] is None, function["returns"])
+        return function["no_returns"]
+
+    def test_exceptions(self):
+        """A C++ library that calls into libc makes libc's returns unsafe, and not a program's own."""
+        tcmalloc = "/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4"
+        self.assertIn("exception", self.why_not(tcmalloc, "realloc"))
+        with harness.Workload("probe_calls", stdin=subprocess.PIPE) as plain:
+            self.assertIsNone(self.why_not("-p", plain.pid, "libc:qsort"))
+            self.assertIsNone(self.why_not("-p", plain.pid, "down"))
+        env = dict(os.environ, LD_PRELOAD=tcmalloc)
+        with harness.Workload("probe_calls", stdin=subprocess.PIPE, env=env) as mixed:
+            self.assertIn("exception", self.why_not("-p", mixed.pid, "libc:qsort"))
+            self.assertIsNone(self.why_not("-p", mixed.pid, "libc:bcmp"))  # it calls nothing
+            self.assertIsNone(self.why_not("-p", mixed.pid, "down"))
+
+    def test_coroutines(self):
+        with harness.Workload("coroutines") as workload:
+            self.assertIn("coroutines", self.why_not("-p", workload.pid, "hand_over"))
+        # libcrypto has them to offer, which is no reason by itself.
+        self.assertIsNone(self.why_not(LIBCRYPTO, "EVP_DigestInit"))
+
+    def test_frame(self):
+        """Where the entry cannot be probed and the next place is below a moved stack pointer."""
+        for function in listed(LIBC, "*")["objects"][0]["functions"]:
+            if function["site"] and function["site"]["stack"] and function["returns"]:
+                # There is another site for it, at the entry.
+                self.assertGreater(function["site"]["address"], function["address"])
+
+
 class Output(harness.LiveTest):
     def test_text(self):
         result = harness.periscope("probes", POSTGRES, "query__start")

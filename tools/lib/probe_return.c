@@ -112,26 +112,36 @@ static int imports_init(struct imports *im, struct elf_file *f)
 
 /*
  * What code that throws, catches or cleans up imports (Itanium C++ ABI: Exception Handling, 2.4
- * and 2.5). Only walking the stack (_Unwind_Backtrace) does no harm: it ends at the probe.
+ * and 2.5); C with -fexceptions too, whose cleanups at pthread_exit and cancellation a return probe
+ * would skip. Without -fexceptions these pass a probe unharmed. Walking the stack without unwinding
+ * it (_Unwind_Backtrace) does no harm either: it ends at the probe.
  */
 static const char *const throwing[] = {
-	"__cxa_throw",
-	"__cxa_rethrow",
-	"__cxa_begin_catch",
-	"__gxx_personality_v0",
-	"_Unwind_RaiseException",
-	"_Unwind_Resume",
-	"_Unwind_Resume_or_Rethrow",
-	"_Unwind_ForcedUnwind",
-	"rust_eh_personality",
-	"__gnat_personality_v0",
-	"__objc_personality_v0",
+	"__cxa_throw",		 "__cxa_rethrow",
+	"__cxa_begin_catch",	 "__gxx_personality_v0",
+	"__gcc_personality_v0",	 "_Unwind_RaiseException",
+	"_Unwind_Resume",	 "_Unwind_Resume_or_Rethrow",
+	"_Unwind_ForcedUnwind",	 "rust_eh_personality",
+	"__gnat_personality_v0", "__objc_personality_v0",
 	"_d_throwdwarf",
 };
 
+/*
+ * Switching stacks, and what users of a library's coroutines call. An object that exports one of
+ * these only offers it: libc; libcrypto and libssl, whose ASYNC jobs hardly any program starts.
+ */
 static const char *const switching[] = {
-	"swapcontext",	  "setcontext",	   "makecontext", "jump_fcontext",
-	"ontop_fcontext", "make_fcontext", "co_switch",
+	"swapcontext",
+	"setcontext",
+	"makecontext",
+	"jump_fcontext",
+	"ontop_fcontext",
+	"make_fcontext",
+	"co_switch",
+	"ASYNC_start_job",
+	"SSL_waiting_for_async",
+	"SSL_get_all_async_fds",
+	"SSL_get_changed_async_fds",
 };
 
 static bool any_of(const struct names *n, const char *const *list, size_t len)
@@ -152,7 +162,9 @@ static unsigned int own_hazards(const struct imports *im)
 		return PROBE_MAY_THROW | PROBE_MAY_SWITCH;
 	if (any_of(n, throwing, ARRAY_SIZE(throwing)))
 		hazards |= PROBE_MAY_THROW;
-	if (im->is_go || any_of(n, switching, ARRAY_SIZE(switching)))
+	if (im->is_go ||
+	    (any_of(n, switching, ARRAY_SIZE(switching)) &&
+	     !(im->is_dynamic && any_of(&im->defined, switching, ARRAY_SIZE(switching)))))
 		hazards |= PROBE_MAY_SWITCH;
 	return hazards;
 }

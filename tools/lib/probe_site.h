@@ -134,8 +134,8 @@ enum {
  * among them or not). An exception can pass through a function when its own object handles or
  * throws them, or another one that does and that calls into it: imports something that it exports.
  * (What can only come about by a callback through a third object is not seen.) Stacks may be
- * switched by any object. Judged by imports, in static programs by what they define; libc, libgcc
- * and libstdc++, which only offer it, count for nothing by themselves. Coroutines whose switch is
+ * switched by any object. Judged by imports, in static programs by what they define; libc, libgcc,
+ * libstdc++ and libcrypto, which only offer it, count for nothing by themselves. Coroutines whose switch is
  * a program's own assembly are not recognised.
  * Returns 0 or a negative errno (then *ret is untouched: take both for given).
  */
