@@ -17,6 +17,12 @@ struct capture_ops {
 	/* Watch a process; before_exec: from its next exec on. Before or after the start. */
 	int (*add)(void *capture, pid_t pid, bool before_exec);
 	int (*start)(void *capture);
+	/*
+	 * Put probes into a command that stands still in its dynamic linker, in a system call at
+	 * address pc; its mappings are known. Called again at the next system call while it returns
+	 * 0; 1: it may run on. May be NULL.
+	 */
+	int (*place)(void *capture, pid_t pid, uint64_t pc);
 	/* A command that was added before its exec begins to run now. May be NULL. */
 	int (*begin)(void *capture);
 	/* Take what has come. To be called when fd() is readable, and every 100 ms. */

@@ -30,6 +30,24 @@ static int fail(const struct session *s)
 	return cli_fail("%s", s->c->ops->error(s->c->capture));
 }
 
+/*
+ * Lead the command's dynamic linker from system call to system call until all probes are placed, so
+ * that constructors pass them. One that ends meanwhile is no error of ours.
+ */
+static int place_probes(struct session *s)
+{
+	const struct capture_ops *ops = s->c->ops;
+	uint64_t pc = 0;
+	int placed = ops->place ? 0 : 1;
+
+	while (!placed) {
+		placed = ops->place(s->c->capture, s->launch.pid, pc);
+		if (!placed && launch_step(&s->launch, &pc))
+			return 0;
+	}
+	return placed < 0 ? placed : 0;
+}
+
 static int start_command(struct session *s)
 {
 	const struct capture_ops *ops = s->c->ops;
@@ -52,9 +70,11 @@ static int start_command(struct session *s)
 	while (!ops->knows(s->c->capture, s->launch.pid) && now_ns() < deadline)
 		if (ops->poll(s->c->capture))
 			return fail(s);
+	if (place_probes(s))
+		return fail(s);
 	if (ops->begin && ops->begin(s->c->capture))
 		return fail(s);
-	err = launch_run(&s->launch);
+	err = s->launch.reaped ? 0 : launch_run(&s->launch);
 	return err ? cli_fail("cannot let '%s' run: %s", command[0], strerror(-err)) : 0;
 }
 

@@ -104,15 +104,21 @@ void cli_result_times(const struct cli_result *r, struct profile *p)
 	p->duration_ns = (int64_t)r->run.ran_ns;
 }
 
-int cli_result_write(struct cli_result *r, struct write_model m, struct write_options *w)
+int cli_result_write_files(struct cli_result *r, struct write_model m, struct write_options *w)
 {
 	struct cli_common *c = r->common;
-	int status;
 
 	w->fields = r->fields.items;
 	w->nr_fields = r->fields.nr;
 	w->top = (unsigned int)c->top;
-	status = cli_outputs_write(&c->outputs, m, w);
+	return cli_outputs_write(&c->outputs, m, w);
+}
+
+int cli_result_write(struct cli_result *r, struct write_model m, struct write_options *w)
+{
+	struct cli_common *c = r->common;
+	int status = cli_result_write_files(r, m, w);
+
 	if (!c->folded && c->outputs.nr)
 		return status;
 	w->width = cli_width(STDOUT_FILENO);

@@ -63,6 +63,9 @@ void cli_result_times(const struct cli_result *r, struct profile *p);
  */
 int cli_result_write(struct cli_result *r, struct write_model m, struct write_options *w);
 
+/* The same without standard output. */
+int cli_result_write_files(struct cli_result *r, struct write_model m, struct write_options *w);
+
 /* --stats, the note that the target has exited, the summary. Returns the exit status. */
 int cli_result_end(struct cli_result *r, int status);
 

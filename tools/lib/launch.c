@@ -81,6 +81,36 @@ int launch_exec(struct launch *l)
 	return n == sizeof(err) ? -err : -ECHILD;
 }
 
+/* With PTRACE_O_TRACESYSGOOD a stop at a system call is no SIGTRAP that somebody sent. */
+#define SYSCALL_STOP (SIGTRAP | 0x80)
+
+int launch_step(struct launch *l, uint64_t *ret_pc)
+{
+	struct __ptrace_syscall_info info = { 0 };
+	long signal = 0;
+	int status;
+
+	if (ptrace(PTRACE_SETOPTIONS, l->pid, NULL, PTRACE_O_TRACESYSGOOD))
+		return -errno;
+	do {
+		if (ptrace(PTRACE_SYSCALL, l->pid, NULL, signal))
+			return -errno;
+		while (waitpid(l->pid, &status, 0) < 0)
+			if (errno != EINTR)
+				return -errno;
+		if (!WIFSTOPPED(status)) {
+			l->reaped = 1;
+			l->status = status;
+			return -ECHILD;
+		}
+		signal = WSTOPSIG(status);
+	} while (signal != SYSCALL_STOP);
+	if (ptrace(PTRACE_GET_SYSCALL_INFO, l->pid, sizeof(info), &info) < 0)
+		return -errno;
+	*ret_pc = info.instruction_pointer;
+	return 0;
+}
+
 int launch_run(struct launch *l)
 {
 	return ptrace(PTRACE_DETACH, l->pid, NULL, NULL) ? -errno : 0;

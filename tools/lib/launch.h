@@ -7,6 +7,7 @@
  * once more at its exec's end, before its first instruction, until the new program is known.
  */
 
+#include <stdint.h>
 #include <sys/types.h>
 
 struct launch {
@@ -26,6 +27,12 @@ int launch_init(struct launch *l, char *const argv[]);
  */
 int launch_exec(struct launch *l);
 int launch_run(struct launch *l);
+
+/*
+ * Before launch_run: let it go on to where it enters or leaves a system call, next. Returns 0 and
+ * in *ret_pc where that is; -ECHILD when it has ended; others from ptrace. Signals reach it.
+ */
+int launch_step(struct launch *l, uint64_t *ret_pc);
 
 /* Reap the child if it has ended (wait: until it does). Returns 1 if reaped, 0 if not yet. */
 int launch_reap(struct launch *l, int wait);

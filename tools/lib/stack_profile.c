@@ -311,6 +311,23 @@ static int chained_locations(struct stack_profile *f, const struct stack_sample 
 	return err ? err : note_location(f, "--", &locations[(*n)++]);
 }
 
+/* Does a location begin a stack for nobody's sake? By its function itself, not what is inlined. */
+static bool is_hidden(const struct stack_profile *f, uint32_t location)
+{
+	const struct profile_location *l = &f->p->locations[location];
+	const char *name;
+	uint32_t function;
+
+	if (!f->o->hide_leaves || !l->nr_lines)
+		return false;
+	function = f->p->lines[l->first_line + l->nr_lines - 1].function;
+	name = profile_str(f->p, f->p->functions[function].system_name);
+	for (const char *const *hide = f->o->hide_leaves; *hide; hide++)
+		if (!strncmp(name, *hide, strlen(*hide)))
+			return true;
+	return false;
+}
+
 /* Innermost first: who woke, a note, the stack. */
 static int fill_locations(struct stack_profile *f, const struct stack_sample *sample,
 			  uint32_t *locations, size_t *n)
@@ -325,9 +342,11 @@ static int fill_locations(struct stack_profile *f, const struct stack_sample *sa
 	if (err || sample->stack == STACK_SAMPLE_NONE)
 		return err;
 	s = &f->stacks->items[sample->stack];
-	for (size_t i = 0; i < s->nr_frames && !err; i++)
+	for (size_t i = 0; i < s->nr_frames && !err; i++) {
 		err = stack_profile_location(f, sample->tgid, f->stacks->frames[s->first_frame + i],
-					     &locations[(*n)++]);
+					     &locations[*n]);
+		*n += err || *n || i + 1 == s->nr_frames || !is_hidden(f, locations[0]);
+	}
 	if (!err && !s->nr_frames)
 		err = no_frames(f, &locations[(*n)++]);
 	return err;

@@ -20,6 +20,11 @@ struct stack_profile_options {
 	bool label_pid;	 /* more than one process: say which */
 	bool kernel;	 /* kernel frames may occur: read kallsyms */
 	bool no_user;	 /* user stacks were not walked: nothing is truncated */
+	/*
+	 * Innermost frames of functions whose linkage name begins with one of these are left out, as
+	 * long as one is left. Ends with NULL; NULL: none.
+	 */
+	const char *const *hide_leaves;
 };
 
 struct stack_profile;
