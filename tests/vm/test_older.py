@@ -13,6 +13,7 @@ import re
 import unittest
 
 import test_attach
+import test_heap_counts
 import test_stacks
 import test_usdt
 import test_vmlinux
@@ -114,6 +115,14 @@ class Usdt(test_usdt.Values):
     pass
 
 
+class HeapFromTheStart(Figures, test_heap_counts.FromTheStart):
+    pass
+
+
+class HeapFromOutside(Figures, test_heap_counts.FromOutside):
+    pass
+
+
 class Stacks(Figures, test_stacks.Stacks):
     pass
 
@@ -168,6 +177,8 @@ CLASSES = [
     Stacks,
     SpecialStacks,
     ReturnProbes,
+    HeapFromTheStart,
+    HeapFromOutside,
     Probes,
     ProbedProcesses,
     ProbeFailures,

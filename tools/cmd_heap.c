@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/* periscope heap: every allocation of a process, and what it holds. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/capture_heap.h"
+#include "lib/cli_result.h"
+#include "lib/heap_profile.h"
+#include "lib/stack_profile.h"
+#include "lib/util.h"
+#include "periscope.h"
+
+static const char usage_text[] =
+	"usage: periscope heap (-p PID[,PID...] | -n NAME | -- CMD [ARGS...]) [options] [DURATION]\n"
+	"\n"
+	"Follows every allocation and free of a process, in the allocator that it really uses, with\n"
+	"complete stacks: what it allocates, and what of that it holds at the end. DURATION: 10,\n"
+	"10s, 500ms, 2m; without one, until the process exits or Ctrl-C.\n"
+	"\n"
+	"target:\n" CLI_HELP_TARGET "\n"
+	"what is followed:\n"
+	"  -z SIZE, -Z SIZE  only blocks of at least, of at most so many bytes (4096, 64K, 1M)\n"
+	"  --alloc-only      count calls of malloc and its like, no frees: half the cost\n"
+	"  --max-live N      live blocks that there is room for (default 1000000, 98 bytes each)\n"
+	"  --temporary N     a block is temporary when it is freed after at most N other\n"
+	"                    allocations of its thread (default 0)\n"
+	"\n"
+	"output (without -o and -f: a report on stdout):\n"
+	"  --view VIEW       what the files that follow on the command line show, and -f and the\n"
+	"                    report, if it comes last:\n"
+	"                      heap         all allocations, and what is held (default)\n"
+	"                      peak         what was held when most was held\n"
+	"                      temporary    what was freed at once (see --temporary)\n"
+	"                      outstanding  what is held and was allocated long ago (see --older)\n"
+	"  --sample-index V  the value of the view heap that pictures, -f and the report show, and\n"
+	"                    that pprof shows first: alloc_objects, alloc_space, inuse_objects,\n"
+	"                    inuse_space (default)\n"
+	"  --older TIME      of the view outstanding (default 5s)\n"
+	"  -f                folded stacks on stdout\n"
+	"  -o FILE           .pb.gz (pprof), .folded, .svg (flame graph), .speedscope.json,\n"
+	"                    .txt (report); may be given several times\n"
+	"  --format NAME     pprof, folded, svg, speedscope or text, whatever the file is called\n"
+	"  --per-thread      one root for each thread in folded stacks and pictures\n" CLI_HELP_TOP
+		CLI_HELP_STATS
+	"  -v                what was loaded, and the addresses where walks failed\n" CLI_HELP_VERSION
+	"\n"
+	"The last line on stderr sums up: allocations and bytes, frees, what is in use, stacks that\n"
+	"reach the outermost frame (complete), allocations that were not counted or have no stack\n"
+	"(lost). Exit status: 0 done, 1 could not, 2 usage.\n"
+	"\n"
+	"examples:\n"
+	"  periscope heap -p 1234 10                      what it allocates and keeps in 10 seconds\n"
+	"  periscope heap -p 1234 60 -o heap.pb.gz        for go tool pprof\n"
+	"  periscope heap -p 1234 60 --view outstanding --older 30s     what may be leaking\n"
+	"  periscope heap -p 1234 10 -o heap.svg --view peak -o peak.svg\n"
+	"  periscope heap -- ./program                    from the first instruction to the exit\n";
+
+struct options {
+	struct cli_common common;
+	struct cli_outputs outputs[HEAP_NR_VIEWS]; /* in place of common's */
+	enum heap_view view;			   /* the last that was named */
+	bool views[HEAP_NR_VIEWS];		   /* that were named */
+	unsigned int type;			   /* enum heap_type */
+	bool type_given;
+	uint64_t min_size, max_size, max_live, temporary, older_ns;
+	bool alloc_only, per_thread;
+};
+
+static const char *const view_names[HEAP_NR_VIEWS] = {
+	[HEAP_VIEW_HEAP] = "heap",
+	[HEAP_VIEW_PEAK] = "peak",
+	[HEAP_VIEW_TEMPORARY] = "temporary",
+	[HEAP_VIEW_OUTSTANDING] = "outstanding",
+};
+
+static const char *const view_titles[HEAP_NR_VIEWS] = {
+	[HEAP_VIEW_PEAK] = "Memory held at its peak, by stack",
+	[HEAP_VIEW_TEMPORARY] = "Temporary allocations by stack",
+	[HEAP_VIEW_OUTSTANDING] = "Memory held for long, by stack",
+};
+
+/* ---------------------------------------------------------------- options ---- */
+
+static int set_view(void *object, const char *option, const char *value)
+{
+	struct options *o = object;
+
+	for (int i = 0; i < HEAP_NR_VIEWS; i++) {
+		if (strcmp(view_names[i], value) != 0)
+			continue;
+		o->view = i;
+		o->views[i] = true;
+		return 0;
+	}
+	return cli_usage("%s is heap, peak, temporary or outstanding, not '%s'", option, value);
+}
+
+static int add_output(void *object, const char *option, const char *value)
+{
+	struct options *o = object;
+
+	(void)option;
+	return cli_outputs_add(&o->outputs[o->view], value);
+}
+
+static int set_type(void *object, const char *option, const char *value)
+{
+	struct options *o = object;
+
+	for (unsigned int i = 0; i < HEAP_NR_TYPES; i++) {
+		if (strcmp(heap_type_names[i], value) != 0)
+			continue;
+		o->type = i;
+		o->type_given = true;
+		return 0;
+	}
+	return cli_usage("%s is alloc_objects, alloc_space, inuse_objects or inuse_space, not '%s'",
+			 option, value);
+}
+
+static int check(void *arg)
+{
+	struct options *o = arg;
+	int status = 0;
+
+	if (o->max_size && o->min_size > o->max_size)
+		return cli_usage("-z is more than -Z");
+	if (o->alloc_only && o->type_given && o->type > HEAP_ALLOC_SPACE)
+		return cli_usage("--alloc-only knows no %s", heap_type_names[o->type]);
+	for (int i = 0; i < HEAP_NR_VIEWS && !status; i++) {
+		if (o->alloc_only && i != HEAP_VIEW_HEAP && o->views[i])
+			return cli_usage("--alloc-only sees no frees, so there is no view %s",
+					 view_names[i]);
+		status = cli_outputs_choose(&o->outputs[i], o->common.format);
+	}
+	if (o->alloc_only && !o->type_given)
+		o->type = HEAP_ALLOC_SPACE;
+	return status;
+}
+
+static bool has_outputs(const struct options *o)
+{
+	for (int i = 0; i < HEAP_NR_VIEWS; i++)
+		if (o->outputs[i].nr)
+			return true;
+	return false;
+}
+
+/* ---------------------------------------------------------------- the results ---- */
+
+struct result {
+	struct options *o;
+	struct capture_heap *capture;
+	struct cli_result common;
+	struct capture_heap_stats st;
+	struct heap_snapshot snapshot;
+};
+
+static uint64_t lost(const struct capture_heap_stats *st)
+{
+	return st->missed + st->no_thread + st->missed_hits + st->no_stack;
+}
+
+static void summary_unless_0(struct summary *s, const char *key, uint64_t value)
+{
+	if (value)
+		summary_u64(s, key, value);
+}
+
+static void fill_summary(struct result *res)
+{
+	const struct capture_heap_stats *st = &res->st;
+	struct summary *s = &res->common.summary;
+
+	summary_u64(s, "allocations", st->sum.allocs);
+	summary_u64(s, "bytes", st->sum.alloc_bytes);
+	if (!res->o->alloc_only) {
+		summary_u64(s, "frees", st->sum.frees);
+		summary_u64(s, "freed-bytes", st->sum.free_bytes);
+		summary_u64(s, "in-use", (uint64_t)st->sum.live);
+		summary_u64(s, "in-use-bytes", (uint64_t)st->sum.live_bytes);
+	}
+	summary_u64(s, "complete", st->by_end[UNWIND_COMPLETE]);
+	summary_u64(s, "lost", lost(st));
+	for (size_t i = UNWIND_COMPLETE + 1; i < UNWIND_NR_ENDS; i++)
+		summary_unless_0(s, unwind_end_name(i), st->by_end[i]);
+	summary_unless_0(s, "by-frame-pointer", st->guessed);
+	summary_unless_0(s, "untracked", st->sum.untracked);
+	summary_unless_0(s, "failed", st->failed);
+	summary_unless_0(s, "filtered", st->filtered);
+	summary_unless_0(s, "nested", st->nested);
+	summary_unless_0(s, "frees-from-before", st->before);
+	summary_unless_0(s, "frees-inherited", st->inherited);
+	summary_unless_0(s, "frees-by-allocator", st->internal);
+	summary_unless_0(s, "frees-unknown", st->unknown);
+	summary_unless_0(s, "unseen-frees", st->reused);
+	summary_unless_0(s, "no-stack", st->no_stack);
+	summary_unless_0(s, "no-site", st->no_site);
+	summary_unless_0(s, "missed", st->missed);
+	summary_unless_0(s, "no-thread", st->no_thread);
+	summary_unless_0(s, "missed-hits", st->missed_hits);
+	summary_unless_0(s, "exec-dropped", st->sum.execed);
+	summary_unless_0(s, "exited", st->sum.exited);
+	summary_unless_0(s, "unprobed-processes", st->unprobed);
+	summary_unless_0(s, "lost-events", st->lost_events);
+	summary_seconds(s, "seconds", res->common.run.ran_ns);
+	summary_u64(s, "threads", st->threads);
+	summary_u64(s, "stacks", st->stacks);
+	summary_u64(s, "probes", st->probes);
+	summary_unless_0(s, "slow-probes", st->stepped);
+	summary_u64(s, "processes", capture_heap_target(res->capture)->nr_seen);
+}
+
+static int make_profile(struct result *res, enum heap_view view, struct profile **ret)
+{
+	const struct heap_profile_options po = {
+		.view = view,
+		.type = res->o->type,
+		.alloc_only = res->o->alloc_only,
+		.per_thread = res->o->per_thread,
+		.older_ns = res->o->older_ns,
+	};
+	int err = heap_profile(res->capture, &res->snapshot, &po, ret);
+
+	if (err)
+		return cli_fail("cannot build the profile: %s", strerror(-err));
+	cli_result_times(&res->common, *ret);
+	return cli_result_comments(&res->common, *ret);
+}
+
+static int write_view(struct result *res, enum heap_view view)
+{
+	struct options *o = res->o;
+	struct write_options w = WRITE_OPTIONS_DEFAULT;
+	bool to_stdout = view == o->view && (o->common.folded || !has_outputs(o));
+	struct profile *p = NULL;
+	int status;
+
+	if (!to_stdout && !o->outputs[view].nr)
+		return 0;
+	status = make_profile(res, view, &p);
+	if (!status) {
+		w.title = view_titles[view];
+		/* Folded stacks show what pictures do, not the first type. */
+		w.type = p->default_type;
+		o->common.outputs = o->outputs[view];
+		status = to_stdout
+				 ? cli_result_write(&res->common,
+						    (struct write_model){ .profile = p }, &w)
+				 : cli_result_write_files(&res->common,
+							  (struct write_model){ .profile = p }, &w);
+		o->common.outputs = (struct cli_outputs){ 0 };
+	}
+	profile_free(p);
+	return status;
+}
+
+static int add_fields(struct result *res)
+{
+	const struct capture_heap_stats *st = &res->st;
+	uint64_t complete = st->by_end[UNWIND_COMPLETE];
+	struct fields *f = &res->common.fields;
+	int err;
+
+	err = fields_addf(f, "allocations", "%" PRIu64 " by %zu threads", st->sum.allocs,
+			  st->threads);
+	if (!err && !res->o->alloc_only)
+		err = fields_addf(f, "in use", "%" PRId64 " blocks, %" PRId64 " bytes",
+				  st->sum.live, st->sum.live_bytes);
+	if (!err)
+		err = fields_addf(f, "complete", "%" PRIu64 " (%.2f%%)", complete,
+				  st->sum.allocs ? 100.0 * (double)complete / (double)st->sum.allocs
+						 : 0.0);
+	if (!err)
+		err = fields_addf(f, "lost", "%" PRIu64, lost(st));
+	return err;
+}
+
+static int finish(struct result *res)
+{
+	int status = 0, err;
+
+	err = capture_heap_stats(res->capture, &res->st);
+	if (!err)
+		err = capture_heap_snapshot(res->capture, &res->snapshot);
+	if (!err)
+		err = add_fields(res);
+	if (err)
+		return cli_fail("cannot read the results: %s", strerror(-err));
+	fill_summary(res);
+	for (int i = 0; i < HEAP_NR_VIEWS; i++)
+		status |= write_view(res, i);
+	if (res->o->common.verbose)
+		cli_result_print_objects(capture_heap_target(res->capture),
+					 capture_heap_stacks(res->capture));
+	return cli_result_end(&res->common, status);
+}
+
+static int open_outputs(struct options *o)
+{
+	int status = 0;
+
+	for (int i = 0; i < HEAP_NR_VIEWS && !status; i++)
+		status = cli_outputs_open(&o->outputs[i]);
+	return status;
+}
+
+static int run(void *arg)
+{
+	struct options *o = arg;
+	const struct cli_target *t = &o->common.target;
+	struct capture_heap_options co = {
+		.watch = { .children = t->children,
+			   .tids = t->tids.items,
+			   .nr_tids = t->tids.nr,
+			   .only = t->pids.nr == 1 && !t->children ? t->pids.items[0] : 0 },
+		.max_live = o->max_live,
+		.min_size = o->min_size,
+		.max_size = o->max_size,
+		.temporary = (uint32_t)o->temporary,
+		.peak = o->views[HEAP_VIEW_PEAK],
+		.alloc_only = o->alloc_only,
+	};
+	struct result res = { .o = o };
+	int status = open_outputs(o);
+
+	if (!status) {
+		res.capture = capture_heap_new(&co);
+		if (!res.capture)
+			status = cli_fail("%s", capture_heap_ops.error(NULL));
+	}
+	if (!status)
+		status =
+			cli_result_capture(&res.common, &o->common, &capture_heap_ops, res.capture);
+	if (!status)
+		status = finish(&res);
+	heap_snapshot_release(&res.snapshot);
+	cli_result_release(&res.common);
+	capture_heap_free(res.capture);
+	return status;
+}
+
+static int heap_main(int argc, char **argv)
+{
+	struct options o = { .type = HEAP_INUSE_SPACE, .older_ns = 5000000000ULL };
+	const struct cli_option rows[] = {
+		{ 'z', NULL, CLI_SIZE, .number = &o.min_size },
+		{ 'Z', NULL, CLI_SIZE, .number = &o.max_size, .min = 1 },
+		{ 0, "alloc-only", CLI_FLAG, .flag = &o.alloc_only },
+		{ 0, "max-live", CLI_NUMBER, .number = &o.max_live, .min = 1, .max = 1000000000 },
+		{ 0, "temporary", CLI_NUMBER, .number = &o.temporary, .max = 1000000 },
+		{ 0, "view", CLI_CALL, .object = &o, .call = set_view },
+		{ 0, "sample-index", CLI_CALL, .object = &o, .call = set_type },
+		{ 0, "older", CLI_TIME, .number = &o.older_ns },
+		{ 'o', NULL, CLI_CALL, .object = &o, .call = add_output },
+		{ 0, "per-thread", CLI_FLAG, .flag = &o.per_thread },
+	};
+	const struct cli_spec spec = {
+		.usage = usage_text,
+		.groups = (CLI_CAPTURE & ~CLI_STACKS),
+		.options = rows,
+		.nr_options = ARRAY_SIZE(rows),
+		.common = &o.common,
+		.check = check,
+		.run = run,
+		.arg = &o,
+	};
+	int status = cli_main(&spec, argc, argv);
+
+	for (int i = 0; i < HEAP_NR_VIEWS; i++)
+		cli_outputs_release(&o.outputs[i]);
+	return status;
+}
+
+const struct command cmd_heap = {
+	.name = "heap",
+	.summary = "every allocation, with complete stacks, and what is held, peaked, leaks",
+	.main = heap_main,
+};

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_CAPTURE_HEAP_H
+#define PERISCOPE_CAPTURE_HEAP_H
+
+/*
+ * The heap capture: every allocation and free of the target, by where it was made. Finds the
+ * allocator, loads and attaches the BPF side, keeps its books in order while processes come and
+ * go. What it gives are figures of sites (heap_table.h), the stacks and threads that these name, and
+ * the heap's size over time; profiles, tables and files are made of them elsewhere.
+ *
+ * Driven through capture_heap_ops. A snapshot may be taken at any time between start and free; it
+ * is exact once the capture has stopped. Memory does not grow with the number of allocations, but
+ * with that of different stacks, threads and, by a point every so often, slowly with time. Nothing
+ * stays in the kernel after free, or after the process is killed.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "capture.h"
+#include "heap_table.h"
+#include "stacks.h"
+#include "target.h"
+#include "watch.h"
+
+#define HEAP_MAX_LIVE 1000000 /* the default of max_live */
+
+struct capture_heap_options {
+	struct watch_options watch;
+	uint64_t max_live;	     /* blocks that there is room for; 98 bytes each */
+	uint64_t min_size, max_size; /* only blocks of these sizes, both included; max 0: any */
+	uint32_t temporary; /* a block freed with at most so many others since is temporary */
+	bool peak;	    /* follow the highest point */
+	bool alloc_only;    /* count calls of malloc, look at no free and no result */
+};
+
+/* A thread that has allocated. */
+struct heap_thread_name {
+	uint32_t tgid, tid;
+	char comm[STACK_COMM_LEN]; /* the last that it had; "" when its record was lost */
+};
+
+/* The heap at a time. */
+struct heap_point {
+	uint64_t time_ns; /* CLOCK_MONOTONIC */
+	uint64_t allocs, alloc_bytes;
+	int64_t live, live_bytes;
+	uint64_t rss_bytes; /* of all processes of the target */
+};
+
+struct capture_heap_stats {
+	struct heap_counts sum;
+	/* Allocations that are not in sum. */
+	uint64_t failed;    /* the allocator gave none */
+	uint64_t filtered;  /* of sizes or by threads that were not asked for */
+	uint64_t missed;    /* whose return was never seen, or whose thread ended inside */
+	uint64_t no_thread; /* probes passed by threads that there was no room for */
+	/* Calls by which an allocating function does its work: part of that one's allocation. */
+	uint64_t nested;
+	/* Frees that are not in sum, of blocks ... */
+	uint64_t before;    /* from before the capture */
+	uint64_t inherited; /* that a process has from its parent */
+	uint64_t internal;  /* that the allocator's own object freed */
+	uint64_t unknown;   /* that should be known */
+	/* Addresses given out again that were never seen freed; counted as frees. */
+	uint64_t reused;
+	/* Of sum's allocations, those whose stack is not known, for any reason. */
+	uint64_t no_stack;
+	uint64_t no_site;     /* of these: for lack of room for sites */
+	uint64_t lost_events; /* notices of fork, exec, exit or a thread's name */
+	uint64_t missed_hits; /* probe hits for which the kernel did not run the program */
+	uint64_t by_end[UNWIND_NR_ENDS]; /* allocations by how the walk of their stack ended */
+	uint64_t guessed;		 /* allocations with a frame found by frame pointers */
+	uint64_t unprobed; /* processes that run another program whose allocator was not found */
+	size_t sites, stacks, threads;
+	size_t probes, stepped; /* probed places; of these, slow ones */
+	bool everywhere; /* the probes were in all processes that use the allocator's object */
+};
+
+struct capture_heap;
+
+/* Returns NULL and errno; capture_heap_ops.error(NULL) then says why. */
+struct capture_heap *capture_heap_new(const struct capture_heap_options *o);
+void capture_heap_free(struct capture_heap *c);
+
+extern const struct capture_ops capture_heap_ops;
+
+/* All sites now. Returns 0 or -ENOMEM; release *ret on success. */
+int capture_heap_snapshot(const struct capture_heap *c, struct heap_snapshot *ret);
+int capture_heap_stats(struct capture_heap *c, struct capture_heap_stats *ret);
+
+/* What sites name: their key's stack (stacks_find), their key's thread. Valid until free. */
+const struct stacks *capture_heap_stacks(const struct capture_heap *c);
+const struct heap_thread_name *capture_heap_thread(const struct capture_heap *c, uint32_t serial);
+const struct target *capture_heap_target(const struct capture_heap *c);
+
+/* Sizes, lifetimes and live blocks; see heap_table.h. Valid until free. */
+const struct heap_table *capture_heap_table(const struct capture_heap *c);
+
+/* The heap over time, the oldest first; valid until the next poll. */
+const struct heap_point *capture_heap_points(const struct capture_heap *c, size_t *ret_n);
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "heap_probes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "load_order.h"
+#include "util.h"
+
+/* Sites of one object for the two programs. */
+struct batch {
+	struct attach_site *calls, *returns;
+	size_t nr_calls, nr_returns;
+};
+
+void heap_probes_release(struct heap_probes *p)
+{
+	attach_release(&p->attach);
+	free(p->probed);
+	p->probed = NULL;
+	p->nr_probed = p->cap_probed = 0;
+}
+
+static bool is_probed(const struct heap_probes *p, uint32_t object, pid_t pid)
+{
+	for (size_t i = 0; i < p->nr_probed; i++)
+		if (p->probed[i].object == object &&
+		    (p->probed[i].pid == pid || p->probed[i].pid == -1))
+			return true;
+	return false;
+}
+
+/* Has the object been probed in any process? Then its sites are counted. */
+static bool is_known(const struct heap_probes *p, uint32_t object)
+{
+	for (size_t i = 0; i < p->nr_probed; i++)
+		if (p->probed[i].object == object)
+			return true;
+	return false;
+}
+
+/* Which functions' returns must be seen: all but those that only count their calls. */
+static bool needs_return(const struct heap_probes *p, enum heap_kind kind)
+{
+	if (kind == HEAP_FREE)
+		return false;
+	return !p->alloc_only || (kind != HEAP_ALLOC && kind != HEAP_CALLOC);
+}
+
+static int attach_batch(struct heap_probes *p, const struct object *obj, pid_t pid, struct batch *b)
+{
+	struct attach_to to = { .elf = obj->elf, .pid = pid };
+	struct attach_site *sites[] = { b->returns, b->calls };
+	size_t nr[] = { b->nr_returns, b->nr_calls };
+	int n, err = 0;
+
+	/* Returns first: a call that is seen leaves a record for its return. */
+	for (int i = 0; i < 2; i++) {
+		to.returns = i == 0;
+		to.prog_fd = to.returns ? p->return_prog : p->call_prog;
+		n = attach_sites(&p->attach, &to, sites[i], nr[i]);
+		for (size_t j = 0; j < nr[i] && !err; j++)
+			err = sites[i][j].err;
+		if (n < 0)
+			err = n;
+	}
+	if (err)
+		snprintf(p->error, sizeof(p->error), "cannot probe %s: %s", obj->path,
+			 attach_error(err));
+	return err;
+}
+
+/* The functions [first, first + n) of an allocator, all of one object. */
+static int probe_object(struct heap_probes *p, const struct allocator *a, size_t first, size_t n,
+			pid_t pid)
+{
+	struct object *obj = a->items[first].object;
+	struct batch b = { .calls = calloc(n, sizeof(*b.calls)),
+			   .returns = calloc(n, sizeof(*b.returns)) };
+	bool known = is_known(p, obj->id);
+	int err;
+
+	err = array_grow((void **)&p->probed, p->nr_probed, &p->cap_probed, sizeof(*p->probed));
+	if (!b.calls || !b.returns)
+		err = -ENOMEM;
+	for (size_t i = first; i < first + n && !err; i++) {
+		const struct allocator_function *f = &a->items[i];
+		struct attach_site site = {
+			.offset = f->site.offset,
+			.cookie = probe_site_cookie(&f->site, f->kind),
+		};
+
+		if (f->kind == HEAP_FREE && p->alloc_only)
+			continue;
+		b.calls[b.nr_calls++] = site;
+		if (needs_return(p, f->kind))
+			b.returns[b.nr_returns++] = site;
+		if (known)
+			continue;
+		p->nr_sites++;
+		p->nr_stepped += f->site.class == PROBE_STEPPED;
+	}
+	if (!err)
+		err = attach_batch(p, obj, pid, &b);
+	if (!err)
+		p->probed[p->nr_probed++] = (struct heap_probed){ obj->id, pid };
+	free(b.calls);
+	free(b.returns);
+	return err;
+}
+
+static int probe(struct heap_probes *p, const struct allocator *a, pid_t pid)
+{
+	size_t n;
+	int err = 0;
+
+	if (p->everywhere)
+		pid = -1;
+	for (size_t i = 0; i < a->nr && !err; i += n) {
+		const struct object *obj = a->items[i].object;
+
+		for (n = 1; i + n < a->nr && a->items[i + n].object == obj;)
+			n++;
+		if (!is_probed(p, obj->id, pid))
+			err = probe_object(p, a, i, n, pid);
+	}
+	if (err == -ENOMEM)
+		snprintf(p->error, sizeof(p->error), "out of memory");
+	return err;
+}
+
+int heap_probes_add(struct heap_probes *p, const struct target *t, pid_t pid)
+{
+	struct allocator a;
+	int err;
+
+	err = allocator_find(&a, t, pid);
+	if (err)
+		snprintf(p->error, sizeof(p->error), "process %d: %s", pid, a.error);
+	else
+		err = probe(p, &a, pid);
+	allocator_release(&a);
+	return err;
+}
+
+/* ---------------------------------------------------------------- a command ---- */
+
+static const struct unwind_mapping *mapping_at(const struct target *t, pid_t pid, uint64_t addr)
+{
+	const struct target_process *p = target_find(t, pid);
+
+	for (size_t i = 0; p && p->region && i < p->region->nr_maps; i++)
+		if (addr >= p->region->maps[i].start && addr < p->region->maps[i].end)
+			return &p->region->maps[i];
+	return NULL;
+}
+
+/* Is the dynamic linker done: does code run that is not its own? */
+static bool is_loaded(const struct target *t, pid_t pid, uint64_t pc, const struct allocator *a)
+{
+	const struct unwind_mapping *m = mapping_at(t, pid, pc);
+	uint64_t linker;
+
+	if (load_order_linker(pid, &linker) || !linker)
+		return true;
+	/* Where the linker is the C library, too (musl), it never leaves it. */
+	for (size_t i = 0; i < a->nr; i++)
+		if (m && a->items[i].object->id == m->object)
+			return true;
+	return m && m->bias != linker;
+}
+
+int heap_probes_place(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc)
+{
+	struct allocator a;
+	int err, found;
+
+	found = allocator_find(&a, t, pid);
+	err = found;
+	if (!found)
+		err = probe(p, &a, pid);
+	else
+		snprintf(p->error, sizeof(p->error), "%s", a.error);
+	/* Its malloc may be there, while other names are in objects that are still to come. */
+	if (!err)
+		err = a.complete || is_loaded(t, pid, pc, &a);
+	else if (found == -ENOENT && !is_loaded(t, pid, pc, &a))
+		err = 0;
+	allocator_release(&a);
+	return err;
+}

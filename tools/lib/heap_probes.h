@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_HEAP_PROBES_H
+#define PERISCOPE_HEAP_PROBES_H
+
+/*
+ * The probes of a heap capture: which allocators the target's processes have, and the two programs
+ * attached to them.
+ *
+ * A process that is watched alone has probes of its own. Where children are followed, or there are
+ * more processes than HEAP_PROBES_OWN, the probes are in all processes of the machine that map the
+ * allocator's object, because nothing else sees a child from its first instruction on.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "allocator.h"
+#include "attach.h"
+#include "target.h"
+
+#define HEAP_PROBES_OWN 8
+
+/* An object that is probed, in one process or in all. */
+struct heap_probed {
+	uint32_t object;
+	pid_t pid; /* -1: all */
+};
+
+struct heap_probes {
+	int call_prog, return_prog; /* descriptors; borrowed */
+	bool everywhere;
+	bool alloc_only;
+	struct attach attach;
+	struct heap_probed *probed;
+	size_t nr_probed, cap_probed;
+	size_t nr_sites, nr_stepped; /* different ones; of these, single-stepped */
+	char error[640];	     /* a sentence without a full stop */
+};
+
+/*
+ * Probe process pid as far as it is not. Returns 0; -ENOENT when it has no allocator (yet);
+ * other negative errnos, all with a reason in p->error.
+ */
+int heap_probes_add(struct heap_probes *p, const struct target *t, pid_t pid);
+
+/*
+ * A process that we started and that stands still in its dynamic linker, at pc: probe what can be
+ * probed by now. Returns 1 when nothing more will come, so that it may run; 0 to let it go on to
+ * the next system call; or as heap_probes_add.
+ */
+int heap_probes_place(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc);
+
+/* Take them away. Tens of ms; with perf uprobes 0.1 s each. */
+void heap_probes_release(struct heap_probes *p);
+
+#endif
