@@ -72,7 +72,8 @@ SKELS := $(BPF_TOOLS:%=$(B)/gen/%.skel.h)
 LIB_SRCS  := $(wildcard tools/lib/*.c)
 LIB_OBJS  := $(LIB_SRCS:tools/%.c=$(B)/tools/%.o) $(B)/gen/profile.pb-c.o
 MAIN_OBJS := $(patsubst tools/%.c,$(B)/tools/%.o,$(wildcard tools/*.c))
-GEN_HDRS  := $(SKELS) $(B)/gen/profile.pb-c.h $(B)/gen/web_flame.h $(B)/gen/syscalls.h
+GEN_HDRS  := $(SKELS) $(B)/gen/profile.pb-c.h $(B)/gen/web_flame.h \
+             $(B)/gen/web_timeline.h $(B)/gen/syscalls.h
 
 $(B)/gen/profile.pb-c.c $(B)/gen/profile.pb-c.h &: tools/lib/profile.proto
 	$(call say,PROTOC,$@)
@@ -92,6 +93,20 @@ $(B)/gen/web_flame.h: $(FLAME_JS) $(FLAME_CSS)
 	{ echo '(function () { "use strict";'; cat $(FLAME_JS); echo '})();'; } | $(as_bytes); \
 	echo '};'; echo 'static const char web_flame_css[] = {'; cat $(FLAME_CSS) | $(as_bytes); \
 	echo '};'; } > $@
+
+# The same for the page that reads a timeline. In HTML, `</script` would end it.
+TIMELINE_JS  := $(addprefix tools/web/timeline_,data.js tables.js draw.js flame.js panes.js find.js \
+                ui.js main.js)
+TIMELINE_CSS := tools/web/timeline.css
+
+$(B)/gen/web_timeline.h: $(TIMELINE_JS) $(TIMELINE_CSS)
+	$(call say,WEB,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)! grep -n '</script\|<!--' $^
+	$(Q){ echo 'static const char web_timeline_js[] = {'; \
+	{ echo '(function () { "use strict";'; cat $(TIMELINE_JS); echo '})();'; } | $(as_bytes); \
+	echo '};'; echo 'static const char web_timeline_css[] = {'; \
+	cat $(TIMELINE_CSS) | $(as_bytes); echo '};'; } > $@
 
 # The names of this architecture's system calls: SYSCALL(name) for each.
 $(B)/gen/syscalls.h:

@@ -15,11 +15,12 @@ static const char usage_text[] =
 	"Writes a timeline that periscope timeline recorded, on any machine, in other formats.\n"
 	"Without -o: a report on standard output.\n"
 	"\n"
-	"  -o FILE           .pftrace (ui.perfetto.dev), .json (Chrome's trace events), .txt\n"
-	"                    (report); of a profile: .pb.gz (pprof), .folded, .svg (flame graph),\n"
-	"                    .speedscope.json; may be given several times\n"
-	"  --format NAME     pftrace, chrome, text, tables (the report as JSON), pprof, folded,\n"
-	"                    svg or speedscope, whatever the file is called\n"
+	"  -o FILE           .html (a page to look at it, offline), .pftrace (ui.perfetto.dev),\n"
+	"                    .json (Chrome's trace events), .txt (report); of a profile: .pb.gz\n"
+	"                    (pprof), .folded, .svg (flame graph), .speedscope.json; may be given\n"
+	"                    several times\n"
+	"  --format NAME     html, pftrace, chrome, text, tables (the report as JSON), pprof,\n"
+	"                    folded, svg or speedscope, whatever the file is called\n"
 	"  --profile KIND    which profile: network, sync, syscall, scheduler (time that threads\n"
 	"                    waited, by stack) or cpu (samples; default)\n"
 	"  -f                the profile as folded stacks on standard output\n"
@@ -31,6 +32,7 @@ static const char usage_text[] =
 	"\n"
 	"examples:\n"
 	"  periscope convert t.periscope\n"
+	"  periscope convert t.periscope -o t.html\n"
 	"  periscope convert t.periscope -o t.pftrace -o t.txt\n"
 	"  periscope convert t.periscope --slower 50ms -o slow.json\n"
 	"  periscope convert t.periscope --profile sync -o locks.pb.gz\n";
@@ -144,6 +146,6 @@ static int convert_main(int argc, char **argv)
 
 const struct command cmd_convert = {
 	.name = "convert",
-	.summary = "a recorded timeline in other formats: Perfetto, Chrome, a report, profiles",
+	.summary = "a recorded timeline in other formats: a page, Perfetto, Chrome, a report, profiles",
 	.main = convert_main,
 };

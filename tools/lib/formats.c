@@ -6,6 +6,7 @@
 
 #include "write_chrome.h"
 #include "write_folded.h"
+#include "write_html.h"
 #include "write_pftrace.h"
 #include "write_pprof.h"
 #include "write_report.h"
@@ -36,6 +37,7 @@ const struct format timeline_formats[] = {
 	{ "folded", ".folded", "folded stacks", .write = write_folded },
 	{ "svg", ".svg", "flame graph", .write = write_svg },
 	{ "speedscope", ".speedscope.json", "speedscope profile", .write = write_speedscope },
+	{ "html", ".html", "page to look at it", .write_timeline = write_html },
 	{ "chrome", ".json", "Chrome trace", .write_timeline = write_chrome },
 	{ "text", ".txt", "report", .write_report = write_report_text },
 	{ "tables", NULL, "report as JSON", .write_report = write_report_json },
