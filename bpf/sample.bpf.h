@@ -19,14 +19,16 @@ static __always_inline void stack_sample(struct walk *w, struct bpf_perf_event_d
 		stack_kernel(w, ctx);
 	if (!user_stacks)
 		return;
+	walk_prefetch(w);
 	if (in_user) {
 		WALK_FROM_REGS(w, &ctx->regs);
-		walk_user(w, proc);
-	} else if (!walk_from_saved_regs(w)) {
-		walk_user(w, proc);
-	} else {
+		/* Or the compiler joins the ends of both ways, which read different pointers. */
+		asm volatile("" ::"r"(in_user));
+	} else if (walk_from_saved_regs(w)) {
 		w->event.end = UNWIND_NO_REGS;
+		return;
 	}
+	walk_user(w, proc);
 }
 
 #endif

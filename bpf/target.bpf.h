@@ -30,6 +30,14 @@ struct {
 } procs SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct target_only);
+} only SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u32);
@@ -106,23 +114,43 @@ static __always_inline struct target_ids ids_of(struct task_struct *task)
 
 static __always_inline struct target_ids current_ids(void)
 {
-	__u64 both;
+	return ids_of(bpf_get_current_task_btf());
+}
 
-	if (targ_pidns)
-		return ids_of(bpf_get_current_task_btf());
-	both = bpf_get_current_pid_tgid();
-	return (struct target_ids){ both >> 32, (__u32)both };
+/* What is in `only`, NULL when that is nothing. */
+static __always_inline struct target_proc *target_only_proc(void)
+{
+	__u32 zero = 0, current;
+	struct target_only *o = bpf_map_lookup_elem(&only, &zero);
+
+	if (!o)
+		return NULL;
+	current = *(volatile __u32 *)&o->current;
+	return current < TARGET_ONLY_SLOTS ? &o->slots[current] : NULL;
+}
+
+static __always_inline void target_only_forget(__u32 tgid)
+{
+	__u32 zero = 0;
+	struct target_only *o = bpf_map_lookup_elem(&only, &zero);
+
+	if (o && targ_tgid == tgid)
+		*(volatile __u32 *)&o->current = TARGET_ONLY_SLOTS;
 }
 
 /* The process if the thread is to be watched, else NULL. */
 static __always_inline struct target_proc *target_lookup(struct target_ids ids)
 {
-	struct target_proc *p;
+	struct target_proc *p = NULL;
 
 	/* Most hits are other processes', which this spares the look into a cold map. */
-	if (targ_tgid && ids.tgid != targ_tgid)
-		return NULL;
-	p = bpf_map_lookup_elem(&procs, &ids.tgid);
+	if (targ_tgid) {
+		if (ids.tgid != targ_tgid)
+			return NULL;
+		p = target_only_proc();
+	}
+	if (!p)
+		p = bpf_map_lookup_elem(&procs, &ids.tgid);
 	if (!p || (filter_tids && !bpf_map_lookup_elem(&tids, &ids.tid)))
 		return NULL;
 	return p;
@@ -163,6 +191,7 @@ int BPF_PROG(target_exec, struct task_struct *task)
 	if (!bpf_map_lookup_elem(&procs, &tgid))
 		return 0;
 	bpf_map_update_elem(&procs, &tgid, &none, BPF_EXIST);
+	target_only_forget(tgid);
 	notify(EVENT_EXEC, tgid, 0);
 	return 0;
 }
@@ -176,6 +205,7 @@ int BPF_PROG(target_exit, struct task_struct *task)
 	if (!bpf_map_lookup_elem(&procs, &tgid) || BPF_CORE_READ(task, signal, live.counter))
 		return 0;
 	bpf_map_delete_elem(&procs, &tgid);
+	target_only_forget(tgid);
 	notify(EVENT_EXIT, tgid, 0);
 	return 0;
 }

@@ -17,7 +17,19 @@ struct target_proc {
 	__u32 generation; /* of this set; no two sets have the same */
 };
 
-/* One executable mapping, sorted by start within its process. */
+/*
+ * Where there is one process and no other will come, what `procs` has for it is also here, where it
+ * takes one cache line to read. A new value is written to the slot after the current one, so that a
+ * program has it for as long as the process's mappings change less than this many times.
+ */
+#define TARGET_ONLY_SLOTS 4
+
+struct target_only {
+	__u32 current; /* TARGET_ONLY_SLOTS: look into `procs` */
+	struct target_proc slots[TARGET_ONLY_SLOTS];
+};
+
+/* One executable mapping, sorted by start within its process. A cache line each. */
 struct unwind_mapping {
 	__u64 start, end; /* addresses in the process, end exclusive */
 	__u64 bias;	  /* address - virtual address of the file */
@@ -25,10 +37,10 @@ struct unwind_mapping {
 	__u32 object;	  /* index into `tables`, and the object's name in frames; 0: none */
 	__u32 nr_blocks;  /* of its unwind table; 0: it has none */
 	__u32 nr_rows;
-	__u32 reserved;
+	__u32 reserved[5];
 };
 
-_Static_assert(sizeof(struct unwind_mapping) == 48, "shared with BPF");
+_Static_assert(sizeof(struct unwind_mapping) == 64, "shared with BPF");
 
 /*
  * A frame is one 64-bit word. Kernel addresses have bit 63 set as they are. User frames name an

@@ -7,7 +7,9 @@
  * unwind rows that user space has put into `tables`.
  *
  * One frame is one call of unwind_frame(), a global function, which the verifier checks once and
- * not in every turn of the loop around it (about 30,000 instructions in all on Linux 6.18).
+ * not in every turn of the loop around it. It does what most frames need, from what is remembered
+ * of their code; the search for that, and all that is rare, are functions of their own, so that
+ * the way of most frames is short: at a sample neither code nor data are in the caches.
  *
  * Stack memory is read a window at a time, from the wanted slot up, but not beyond its page: the
  * slots of the next frames are mostly in it, and a read of 8 bytes costs nearly what a window
@@ -20,7 +22,12 @@
 
 #define UNWIND_MAX_MAPPINGS 65536 /* of all processes together; set to the need before loading */
 #define WALK_SLOTS	    2
-#define WALK_MEMOS	    1024
+#define WALK_MEMO_SHIFT	    5
+#define WALK_MEMO_BITS	    12
+#define WALK_CHUNK_SHIFT    16
+#define WALK_CHUNK_BITS	    8
+#define WALK_TRAILS	    64
+#define WALK_TRAIL_FRAMES   24
 #define WALK_NO_OBJECT	    0xffffffffU
 #define WALK_MISS_NS	    10000000 /* between two notices of an address in no mapping */
 
@@ -31,7 +38,7 @@
 
 /*
  * More scratch memory, for all CPUs together, for when a CPU's own is taken: define it in a tool
- * whose programs may be preempted (uprobes), 32 KB each.
+ * whose programs may be preempted (uprobes), 6 KB each.
  */
 #ifndef WALK_SPARES
 #define WALK_SPARES 0
@@ -62,34 +69,63 @@ struct {
 } tables SEC(".maps");
 
 /*
- * A return address and what was found for it. `generation` is that of the mappings which it was
- * found by, so that no memo outlives them.
+ * Rows that were found, each with the addresses that it covers: what takes a search through
+ * mappings and rows, with a dozen cache lines that at a sample are all cold, is here in one. (Small
+ * beats clever: pairs, larger entries that hold all rows of 64 or 128 bytes, or memos by thread
+ * miss less often, and cost more.)
+ *
+ * All CPUs share the memos. `seq` is odd while one is written; who sees it change searches instead,
+ * who finds it odd does not write (x86 keeps loads in order, and stores). `generation` is that of the mappings by which the row was found,
+ * so that no memo outlives them.
  */
 struct walk_memo {
-	__u64 pc; /* of the call: the return address minus one */
-	__u64 frame;
+	__u64 start;
+	__u64 delta; /* frame - address */
+	__u32 len;   /* 0: empty */
 	__u32 generation;
-	__u16 cfa, rbp; /* its row's */
+	__u32 seq;
+	__u32 row; /* unwind_row.cfa, and unwind_row.rbp above it */
 };
 
-/* Everything of one walk. Too large for the stack. A per-CPU element holds 32 KB at most. */
+_Static_assert(sizeof(struct walk_memo) == 32, "half a cache line");
+
+/* Not for the tool's eyes, and hence static: the skeleton leaves such out. */
+static volatile struct walk_memo walk_memos[1 << WALK_MEMO_BITS] __attribute__((aligned(64)));
+
+/* For 64 KB of addresses: the generation and the mapping that was last found there. A guess. */
+static volatile __u64 walk_chunks[1 << WALK_CHUNK_BITS] __attribute__((aligned(64)));
+
+/* The memos of a thread's last stack, innermost first. Threads may share one. */
+struct walk_trail {
+	__u16 memos[32];
+};
+
+static volatile struct walk_trail walk_trails[WALK_TRAILS] __attribute__((aligned(64)));
+
+/* What was found of a frame's code, for the frames that take more than a plain row. */
+struct walk_found {
+	__u64 frame;
+	struct unwind_row row;
+	struct unwind_rule rule; /* for a row of kind UNWIND_RULE */
+};
+
+/* Everything of one walk. Too large for the stack. What every frame wants is together. */
 struct walk {
 	__u32 busy;
-	__u32 first_mapping, nr_mappings, generation;
-	__u32 mapping;	   /* where the last address was found, from first_mapping */
+	__u32 generation, first_mapping, nr_mappings;
+	__u32 trail;	   /* of this thread, in walk_trails */
 	__u32 leaf_object; /* registers other than RSP and RBP are good in this one */
-	__u64 leaf_cfa;	   /* of the first user frame; 0: unknown */
-	__u64 xol;	   /* the process's uprobe page, 0: none */
-	__u64 missed_ns;   /* when a notice was sent of an address in no mapping, ... */
-	__u32 missed_tgid; /* ... in this process */
 	__u64 hash;
-	struct unwind_state state;
 	__u64 window_start;
 	__u64 window_len; /* 0: nothing read */
+	struct unwind_state state;
+	__u64 leaf_cfa;	 /* of the first user frame; 0: unknown */
+	__u64 missed_ns; /* when a notice was sent of an address in no mapping, ... */
+	struct walk_found found;
+	__u32 missed_tgid; /* ... in this process */
+	__u32 reserved;
 	__u64 window[UNWIND_WINDOW / 8];
 	struct stack_event event;
-	/* Kept from walk to walk; who has claimed the slot has them to itself. */
-	struct walk_memo memos[WALK_MEMOS];
 };
 
 _Static_assert(sizeof(struct walk) <= 32768, "the most that a per-CPU element can hold");
@@ -185,13 +221,23 @@ static __always_inline struct unwind_mapping *mapping_at(struct walk *w, __u32 i
 	return bpf_map_lookup_elem(&mappings, &index);
 }
 
+/* The upper `bits` of a product, in which all bits of x have a say. */
+static __always_inline __u32 walk_hash(__u64 x, __u32 bits)
+{
+	return x * 0x9e3779b97f4a7c15ULL >> (64 - bits);
+}
+
 static __always_inline struct unwind_mapping *find_mapping(struct walk *w, __u64 addr)
 {
-	__u32 lo = 0, hi = w->nr_mappings, mid = w->mapping;
+	volatile __u64 *chunk = &walk_chunks[walk_hash(addr >> WALK_CHUNK_SHIFT, WALK_CHUNK_BITS)];
+	__u32 lo = 0, hi = w->nr_mappings, mid = hi / 2;
+	__u64 guess = *chunk;
 	struct unwind_mapping *m;
 
-	/* The first guess is the mapping of the frame before; then by halves. */
-	for (int i = 0; i < 14; i++) {
+	if (guess >> 32 == w->generation && (__u32)guess < hi)
+		mid = guess;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 16; i++) {
 		if (lo >= hi)
 			return NULL;
 		m = mapping_at(w, mid);
@@ -202,12 +248,27 @@ static __always_inline struct unwind_mapping *find_mapping(struct walk *w, __u64
 		} else if (addr >= m->end) {
 			lo = mid + 1;
 		} else {
-			w->mapping = mid;
+			*chunk = (__u64)w->generation << 32 | mid;
 			return m;
 		}
 		mid = (lo + hi) / 2;
 	}
 	return NULL;
+}
+
+/*
+ * At a sample everything is cold, and the memos of a stack are found one after the other, each by
+ * the address that the one before led to. So all of the thread's last stack are asked for at once:
+ * most of the outer frames are still there. To be called before walk_user(); where events come so
+ * often that memory stays warm, it is not worth its time.
+ */
+static __always_inline void walk_prefetch(struct walk *w)
+{
+	volatile struct walk_trail *trail = &walk_trails[w->event.tid & (WALK_TRAILS - 1)];
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < WALK_TRAIL_FRAMES; i++)
+		walk_memos[trail->memos[i] & ((1 << WALK_MEMO_BITS) - 1)].seq;
 }
 
 #if defined(__TARGET_ARCH_x86)
@@ -216,25 +277,12 @@ static __always_inline struct unwind_mapping *find_mapping(struct walk *w, __u64
 #include "unwind_arm64.bpf.h"
 #endif
 
-/* The uprobe page of the current process, 0 when no uprobe was ever hit in it. */
-static __always_inline __u64 uprobe_page(struct task_struct *task)
-{
-	struct mm_struct *mm = task->mm;
-	struct xol_area *area;
-
-	if (!task->utask || !mm)
-		return 0;
-	area = mm->uprobes_state.xol_area;
-	return area ? area->vaddr : 0;
-}
-
 /* Where addresses are looked up from now on. */
 static __always_inline void walk_mappings(struct walk *w, const struct target_proc *proc)
 {
 	w->first_mapping = proc->first_mapping;
 	w->nr_mappings = proc->nr_mappings;
 	w->generation = proc->generation;
-	w->mapping = 0;
 }
 
 /* User space has to look at the process's mappings; a probe may hit the same place without end. */
@@ -278,9 +326,7 @@ static __always_inline void walk_user(struct walk *w, const struct target_proc *
 	w->window_len = 0;
 	w->leaf_object = WALK_NO_OBJECT;
 	w->leaf_cfa = 0;
-	w->xol = uprobe_page(bpf_get_current_task_btf());
-	if (w->xol && w->state.pc - w->xol < 4096)
-		leave_uprobe_page(w);
+	w->trail = w->event.tid & (WALK_TRAILS - 1);
 	w->event.end = walk_frames(w);
 	if (w->event.end == UNWIND_NO_MAPPING)
 		notify_miss(w);

@@ -122,10 +122,9 @@ enum unwind_end {
 	UNWIND_NR_ENDS,
 };
 
-/* The registers of a frame on the way up. */
+/* The registers of a frame on the way up. What every frame wants is together. */
 struct unwind_state {
 	__u64 pc;
-	__u64 regs[UNWIND_NR_REGS];
 	/*
 	 * Bit n: regs[n] is known. All are at the leaf and at a signal frame's; above those RSP,
 	 * and RBP. The others stay known while the walk stays in the leaf's object, because
@@ -136,6 +135,7 @@ struct unwind_state {
 	__u32 known;
 	/* The pc is a return address, so the call is before it: look up pc - 1. */
 	__u32 is_return;
+	__u64 regs[UNWIND_NR_REGS];
 };
 
 #define UNWIND_KNOW_ALL	   0xffffu

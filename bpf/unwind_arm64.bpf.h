@@ -25,10 +25,6 @@ static __always_inline int step(struct walk *w)
 	return w->state.pc ? UNWIND_MORE : UNWIND_COMPLETE;
 }
 
-static __always_inline void leave_uprobe_page(struct walk *w)
-{
-}
-
 /* One frame: name it, and move to its caller. Returns enum unwind_end. */
 __attribute__((noinline)) int unwind_frame(struct walk *w)
 {

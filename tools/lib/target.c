@@ -24,6 +24,26 @@
 
 #define MIN_REGION	 32
 
+static void *map_array(int fd, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* Programs find nothing in `only`, and look into `procs`. */
+static void forget_only(struct target *t)
+{
+	__atomic_store_n(&t->only->current, TARGET_ONLY_SLOTS, __ATOMIC_RELEASE);
+}
+
+static void put_only(struct target *t, const struct target_proc *value)
+{
+	t->only_slot = (t->only_slot + 1) % TARGET_ONLY_SLOTS;
+	t->only->slots[t->only_slot] = *value;
+	__atomic_store_n(&t->only->current, t->only_slot, __ATOMIC_RELEASE);
+}
+
 int target_init(struct target *t, const struct target_maps *maps)
 {
 	size_t size = maps->max_mappings * sizeof(struct unwind_mapping);
@@ -33,13 +53,17 @@ int target_init(struct target *t, const struct target_maps *maps)
 	err = objects_init(&t->objects, maps->tables, maps->max_tables);
 	if (err)
 		return err;
-	t->mapped = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, maps->mappings, 0);
-	if (t->mapped == MAP_FAILED) {
+	t->mapped = map_array(maps->mappings, size);
+	if (t->mapped && maps->only >= 0)
+		t->only = map_array(maps->only, sizeof(*t->only));
+	if (!t->mapped || (maps->only >= 0 && !t->only)) {
 		err = -errno;
-		t->mapped = NULL;
 		target_release(t);
+		return err;
 	}
-	return err;
+	if (t->only)
+		forget_only(t);
+	return 0;
 }
 
 static void region_free(struct target_region *r)
@@ -65,6 +89,8 @@ void target_release(struct target *t)
 	free(t->freed);
 	if (t->mapped)
 		munmap(t->mapped, t->maps.max_mappings * sizeof(*t->mapped));
+	if (t->only)
+		munmap(t->only, sizeof(*t->only));
 	objects_release(&t->objects);
 	*t = (struct target){ 0 };
 }
@@ -177,7 +203,11 @@ static int put_proc(struct target *t, struct target_process *p, uint64_t flags)
 	if (p->region)
 		value = (struct target_proc){ p->region->start, p->region->nr_maps,
 					      p->region->generation };
-	return bpf_map_update_elem(t->maps.procs, &key, &value, flags) ? -errno : 0;
+	if (bpf_map_update_elem(t->maps.procs, &key, &value, flags))
+		return -errno;
+	if (t->only)
+		put_only(t, &value);
+	return 0;
 }
 
 static bool same_maps(const struct target_region *r, const struct unwind_mapping *list, size_t n)
@@ -292,6 +322,8 @@ void target_exited(struct target *t, pid_t pid)
 	if (!p)
 		return;
 	bpf_map_delete_elem(t->maps.procs, &key);
+	if (t->only)
+		forget_only(t);
 	leave_region(t, p);
 	if (p->pidfd >= 0)
 		close(p->pidfd);
@@ -345,8 +377,12 @@ int target_event(struct target *t, const struct event_header *e)
 		return 0;
 	switch (e->type) {
 	case EVENT_EXEC:
-		/* Nothing of before holds; the kernel's element is empty already. */
+		/*
+		 * Nothing of before holds. The kernel's element was emptied, but we may have filled
+		 * it since by what we had read before.
+		 */
 		leave_region(t, p);
+		put_proc(t, p, BPF_EXIST);
 		p->dirty = true;
 		return 0;
 	case EVENT_EXIT:

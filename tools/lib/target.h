@@ -19,6 +19,7 @@
 /* Descriptors of the maps of bpf/target.bpf.h and bpf/unwind.bpf.h; borrowed. */
 struct target_maps {
 	int procs, mappings, tables;
+	int only; /* -1: there may be more than one process */
 	size_t max_mappings, max_tables;
 };
 
@@ -50,6 +51,8 @@ struct target {
 	struct target_process **procs;
 	size_t nr_procs, cap_procs;
 	struct unwind_mapping *mapped; /* the mappings array, in our memory */
+	struct target_only *only;      /* likewise; NULL without */
+	uint32_t only_slot;	       /* written last */
 	uint32_t generations;	       /* given out so far */
 	uint32_t next_region;	       /* first element never used */
 	struct target_region **freed;  /* regions without users, to be used again, oldest first */

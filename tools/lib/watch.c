@@ -145,12 +145,13 @@ static int map_fd(const struct watch *w, const char *name)
 	return bpf_object__find_map_fd_by_name(w->obj, name);
 }
 
-static int open_target(struct watch *w)
+static int open_target(struct watch *w, bool only)
 {
 	struct target_maps maps = {
 		.procs = map_fd(w, "procs"),
 		.mappings = map_fd(w, "mappings"),
 		.tables = map_fd(w, "tables"),
+		.only = only ? map_fd(w, "only") : -1,
 		.max_mappings = MAX_MAPPINGS,
 		.max_tables = MAX_OBJECTS,
 	};
@@ -212,7 +213,7 @@ int watch_open(struct watch *w, struct bpf_object *obj, const struct watch_optio
 		if (bpf_map_update_elem(map_fd(w, "tids"), &tid, &one, 0))
 			return watch_fail(w, -errno, "too many threads are asked for");
 	}
-	err = open_target(w);
+	err = open_target(w, o->only);
 	return err ? err : open_buffers(w);
 }
 
