@@ -367,12 +367,25 @@ int BPF_PROG(timeline_rename, struct task_struct *task, const char *comm)
 
 /* ---------------------------------------------------------------- kernel ---- */
 
+/*
+ * The calls by which return probes and optimised probes enter the kernel are our doing, not the
+ * target's: uretprobe, Linux 6.11, and uprobe, 6.18 (x86, syscall_64.tbl).
+ */
+static __always_inline bool is_probe(long nr)
+{
+#if defined(__TARGET_ARCH_x86)
+	return nr == 335 || nr == 336;
+#else
+	return false;
+#endif
+}
+
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(timeline_sys_enter, struct pt_regs *regs, long nr)
 {
 	struct target_ids ids;
 
-	if (!current_is_ours(&ids))
+	if (is_probe(nr) || !current_is_ours(&ids))
 		return 0;
 #if defined(__TARGET_ARCH_x86)
 	put4(EVT_SYSCALL_ENTER, ids.tid, nr, regs->di, regs->si, regs->dx);
@@ -390,7 +403,8 @@ int BPF_PROG(timeline_sys_exit, struct pt_regs *regs, long ret)
 	if (!current_is_ours(&ids))
 		return 0;
 #if defined(__TARGET_ARCH_x86)
-	put2(EVT_SYSCALL_EXIT, ids.tid, regs->orig_ax, ret);
+	if (!is_probe(regs->orig_ax))
+		put2(EVT_SYSCALL_EXIT, ids.tid, regs->orig_ax, ret);
 #else
 	put2(EVT_SYSCALL_EXIT, ids.tid, regs->syscallno, ret);
 #endif

@@ -137,7 +137,7 @@ void timeline_engine_options(const struct timeline_options *o, struct capture_ti
 /* What triggers on probes need is recorded as well. */
 static int add_trigger_probes(struct timeline_options *o)
 {
-	for (size_t i = 0; i < o->nr_triggers; i++) {
+	for (size_t i = 0; i < o->trigger_texts.nr; i++) {
 		struct cli_strings *list = o->triggers[i].usdt ? &o->usdt : &o->functions;
 
 		if (o->triggers[i].kind != TRIGGER_PROBE)
