@@ -58,11 +58,15 @@ static __always_inline __u64 block_key(const struct heap_thread *t, __u64 addr)
  */
 static __always_inline bool is_under_way(const struct heap_pending *p, __u64 cfa)
 {
+#if defined(__TARGET_ARCH_x86)
 	__u64 to;
 
 	if (cfa > p->cfa || bpf_probe_read_user(&to, sizeof(to), (void *)(p->cfa - 8)))
 		return false;
 	return to == uprobe_page(bpf_get_current_task_btf());
+#else
+	return cfa < p->cfa; /* the return address is in no known place */
+#endif
 }
 
 /* Its return never came. A block that it was to reallocate is gone for all that we know. */
