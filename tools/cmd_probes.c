@@ -112,8 +112,9 @@ static int fail_empty(const struct options *o, const struct images *images,
 	else if (lib_len && !l->nr_libraries)
 		status =
 			cli_fail("nothing is called '%s', and '%.*s' is neither a provider of USDT "
-				 "probes nor a file among the %zu that are mapped",
-				 o->glob, (int)lib_len, o->glob, images->nr);
+				 "probes nor the name of %s",
+				 o->glob, (int)lib_len, o->glob,
+				 o->file ? "this file" : "a file that is mapped");
 	else
 		status = cli_fail("neither a USDT probe nor a function is called '%s'", o->glob);
 	strbuf_release(&names);

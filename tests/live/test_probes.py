@@ -264,6 +264,20 @@ class Usdt(harness.LiveTest):
                 file.seek(probe["offset"])
                 self.assertEqual(b"\x90", file.read(1), probe["name"])
 
+    def test_five_byte_nop(self):
+        """Refused where the kernel replaces it by a call, and why is said."""
+        workload = os.path.join(harness.WORKLOADS, "usdt_args")
+        (probe,) = listed(workload, "forms:nop5")["objects"][0]["usdt"]
+        with open("/proc/kallsyms", encoding="ascii") as symbols:
+            replaces = any(line.split()[2] == "arch_uprobe_optimize" for line in symbols)
+        if replaces:
+            self.assertIn("5-byte nop", probe["error"])
+            self.assertIsNone(probe["class"])
+        else:
+            self.assertIsNone(probe["error"])
+            self.assertEqual("single-stepped", probe["class"])
+        self.assertEqual("constant 5", probe["arguments"][0]["place"])
+
     def test_patterns(self):
         def names(pattern):
             objects = listed(POSTGRES, pattern)["objects"]

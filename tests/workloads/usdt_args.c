@@ -30,11 +30,13 @@ volatile int globals[4] = { 100, 101, 102, -103 };
 volatile int64_t wide[3] = { -1, 0x1122334455667788, 3 };
 
 /*
- * A note as sys/sdt.h writes it, of a nop, without a semaphore. (Its base, for which 0 stands, tells
- * where a section was when the note was written, and is for files that are moved afterwards.)
+ * A note as sys/sdt.h writes it, of a nop or another instruction, without a semaphore. (Its base, for
+ * which 0 stands, tells where a section was when the note was written, and is for files that are
+ * moved afterwards.)
  */
-#define NOTE(name, operands)                            \
-	"990:	nop\n"                                    \
+#define NOTE(name, operands) NOTE_ON("nop", name, operands)
+#define NOTE_ON(instruction, name, operands)            \
+	"990:	" instruction "\n"                      \
 	"	.pushsection .note.stapsdt, \"\", \"note\"\n" \
 	"	.balign 4\n"                                  \
 	"	.4byte 992f - 991f, 994f - 993f, 3\n"         \
@@ -70,6 +72,8 @@ static void forms(void)
 			 : : : "rcx");
 	/* Not mapped: that argument alone fails. */
 	__asm__ volatile("mov $8, %%ecx\n" NOTE("unmapped", "8@(%%rcx) 4@%%ecx") : : : "rcx");
+	/* What other makers of notes put there, and what a kernel may damage the process by. */
+	__asm__ volatile(NOTE_ON(".byte 0x0f, 0x1f, 0x44, 0x00, 0x00", "nop5", "4@$5") : : :);
 	/* clang-format on */
 #endif
 }
