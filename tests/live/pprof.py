@@ -7,87 +7,49 @@ Fields by their numbers in profile.proto (github.com/google/pprof, proto/profile
 import collections
 import gzip
 
+import wire
+
 Profile = collections.namedtuple(
     "Profile", "sample_types samples mappings strings period duration comments"
 )
 
 
-def _varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-        shift += 7
-
-
-def _fields(data):
-    """Yields (number, value): int for varints, bytes for the length-delimited."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        kind = key & 7
-        if kind == 0:
-            value, at = _varint(data, at)
-        elif kind == 2:
-            size, at = _varint(data, at)
-            value, at = data[at : at + size], at + size
-            if len(value) != size:
-                raise ValueError("cut short")
-        else:
-            raise ValueError(f"wire type {kind}")
-        yield key >> 3, value
-
-
-def _numbers(value):
-    """A repeated integer: packed or one at a time."""
-    if isinstance(value, int):
-        return [value]
-    numbers, at = [], 0
-    while at < len(value):
-        number, at = _varint(value, at)
-        numbers.append(number)
-    return numbers
-
-
 def read(path):
     with gzip.open(path) as file:
         top = collections.defaultdict(list)
-        for number, value in _fields(file.read()):
+        for number, value in wire.fields(file.read()):
             top[number].append(value)
     strings = [value.decode() for value in top[6]]
     if strings[0] != "":
         raise ValueError("string 0 must be empty")
     functions = {}
     for value in top[5]:
-        fields = dict(_fields(value))
+        fields = dict(wire.fields(value))
         functions[fields[1]] = strings[fields.get(2, 0)]
-    mappings = {dict(_fields(value))[1]: dict(_fields(value)) for value in top[3]}
+    mappings = {dict(wire.fields(value))[1]: dict(wire.fields(value)) for value in top[3]}
     locations = {}
     for value in top[4]:
-        fields = list(_fields(value))
-        lines = [dict(_fields(line)) for number, line in fields if number == 4]
+        fields = list(wire.fields(value))
+        lines = [dict(wire.fields(line)) for number, line in fields if number == 4]
         # The innermost of inlined lines comes first.
         locations[dict(fields)[1]] = [functions[line[1]] for line in lines]
     samples = []
     for value in top[2]:
         ids, values, labels = [], [], {}
-        for number, field in _fields(value):
+        for number, field in wire.fields(value):
             if number == 1:
-                ids += _numbers(field)
+                ids += wire.numbers(field)
             elif number == 2:
-                values += _numbers(field)
+                values += wire.numbers(field)
             elif number == 3:
-                label = dict(_fields(field))
+                label = dict(wire.fields(field))
                 text = strings[label[2]] if label.get(2) else label.get(3)
                 labels[strings[label[1]]] = text
         stack = [name for one in ids for name in locations[one]]
         samples.append((tuple(stack[::-1]), values, labels))
     types = []
     for value in top[1]:
-        fields = dict(_fields(value))
+        fields = dict(wire.fields(value))
         types.append((strings[fields.get(1, 0)], strings[fields.get(2, 0)]))
     return Profile(
         types,
@@ -96,5 +58,5 @@ def read(path):
         strings,
         top[12][-1] if top[12] else 0,
         top[10][-1] if top[10] else 0,
-        [strings[n] for value in top[13] for n in _numbers(value)],
+        [strings[n] for value in top[13] for n in wire.numbers(value)],
     )

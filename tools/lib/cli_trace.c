@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,8 +12,10 @@
 #include "profile.h"
 #include "timeline_report.h"
 #include "util.h"
+#include "write_report.h"
 
-#define SLOWEST 10 /* requests shown one by one */
+#define SLOWEST	   10  /* requests shown one by one */
+#define FILE_WIDTH 160 /* columns of a report that nobody sees the width of: all of its tables */
 
 int cli_trace_open(struct cli_trace *t)
 {
@@ -35,8 +38,8 @@ void cli_trace_close(struct cli_trace *t)
 struct models {
 	struct cli_trace *t;
 	struct profile *profile;
-	struct timeline_report report;
-	bool has_report;
+	struct timeline_report report, tables; /* for people, for programs */
+	bool has_report, has_tables;
 	struct fields fields;
 	struct write_options options;
 };
@@ -46,6 +49,8 @@ static void models_release(struct models *m)
 	profile_free(m->profile);
 	if (m->has_report)
 		timeline_report_release(&m->report);
+	if (m->has_tables)
+		timeline_report_release(&m->tables);
 	fields_release(&m->fields);
 }
 
@@ -67,6 +72,7 @@ static int models_init(struct models *m, struct cli_trace *t)
 	m->options.fields = m->fields.items;
 	m->options.nr_fields = m->fields.nr;
 	m->options.top = t->top;
+	m->options.width = FILE_WIDTH;
 	return err;
 }
 
@@ -83,24 +89,34 @@ static const char *profile_title(enum timeline_profile_kind kind)
 	return titles[kind];
 }
 
+static int make_report(struct models *m, bool for_programs, const struct report **ret)
+{
+	struct timeline_report *r = for_programs ? &m->tables : &m->report;
+	bool *has = for_programs ? &m->has_tables : &m->has_report;
+	size_t slowest = m->t->top ? m->t->top : SLOWEST;
+	int err = *has ? 0 : timeline_report_init(r, &m->t->view, slowest, for_programs);
+
+	*has = *has || !err;
+	*ret = err ? NULL : r->report;
+	return err;
+}
+
 static int write_one(struct models *m, const struct format *f, struct sink *out)
 {
 	struct cli_trace *t = m->t;
+	const struct report *report = NULL;
 	int err = 0;
 
 	if (f->write && !m->profile)
 		err = timeline_profile(&t->view, t->profile, &m->profile);
-	if (f->write_report && !m->has_report) {
-		err = timeline_report_init(&m->report, &t->view, t->top ? t->top : SLOWEST);
-		m->has_report = !err;
-	}
+	if (f->write_report)
+		err = make_report(m, f->write_report == write_report_json, &report);
 	if (err)
 		return err;
 	m->options.title = f->write ? profile_title(t->profile) : "Timeline";
 	return format_write(f,
-			    (struct write_model){ .profile = m->profile,
-						  .report = m->report.report,
-						  .timeline = &t->view },
+			    (struct write_model){
+				    .profile = m->profile, .report = report, .timeline = &t->view },
 			    &m->options, out);
 }
 
@@ -173,7 +189,8 @@ int cli_trace_stdout(struct cli_trace *t, const char *format)
 	if (!err)
 		err = output_open("-", &out);
 	if (!err) {
-		m.options.width = cli_width(STDOUT_FILENO);
+		if (isatty(STDOUT_FILENO) || getenv("COLUMNS"))
+			m.options.width = cli_width(STDOUT_FILENO);
 		m.options.color = cli_color(STDOUT_FILENO);
 		m.options.unicode = cli_unicode();
 		err = write_one(&m, f, output_sink(out));

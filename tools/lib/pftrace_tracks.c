@@ -81,10 +81,10 @@ static uint64_t group(struct pftrace *p, unsigned int number, const char *name,
 }
 
 /* Described again when it has another name. */
-static void describe_process(struct pftrace *p, const struct timeline_thread *t)
+static void describe_process(struct pftrace *p, uint32_t pid, uint32_t string)
 {
-	uint64_t uuid = UUID(KIND_PROCESS, t->pid);
-	void *name = (void *)((uintptr_t)t->process + 1);
+	uint64_t uuid = UUID(KIND_PROCESS, pid);
+	void *name = (void *)((uintptr_t)string + 1);
 	struct nested n;
 	size_t at;
 
@@ -98,9 +98,9 @@ static void describe_process(struct pftrace *p, const struct timeline_thread *t)
 	id_map_add(&p->tracks, uuid, 0, name);
 	n = begin(p, uuid, 0, NULL);
 	at = pb_begin(&p->pb, TRACK_PROCESS);
-	pb_uint(&p->pb, 1, t->pid);
-	if (t->process)
-		pb_string(&p->pb, 6, trace_string(p->trace, t->process));
+	pb_uint(&p->pb, 1, pid);
+	if (string)
+		pb_string(&p->pb, 6, trace_string(p->trace, string));
 	pb_end(&p->pb, at);
 	end(p, n);
 }
@@ -112,7 +112,7 @@ void pftrace_describe_thread(struct pftrace *p, const struct timeline_thread *t)
 	size_t at;
 
 	is_new(p, uuid);
-	describe_process(p, t);
+	describe_process(p, t->pid, t->process);
 	n = begin(p, uuid, 0, NULL);
 	at = pb_begin(&p->pb, TRACK_THREAD);
 	pb_uint(&p->pb, 1, t->pid);
@@ -160,6 +160,9 @@ uint64_t pftrace_counter_track(struct pftrace *p, unsigned int counter, uint32_t
 
 	if (!is_new(p, uuid))
 		return uuid;
+	/* Its name comes with the first of its threads. */
+	if (pid && !id_map_find(&p->tracks, UUID(KIND_PROCESS, pid), 0))
+		describe_process(p, pid, 0);
 	if (!pid && cpu != EVENT_NO_CPU)
 		snprintf(name, sizeof(name), "CPU %u: %s", cpu, info->what);
 	else

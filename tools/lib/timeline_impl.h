@@ -41,6 +41,7 @@ struct request {
 	struct request *next_taken;
 	uint64_t busy_mark, unknown_mark; /* clocks of the thread it waits for, at `since` */
 	uint64_t losses;		  /* seen before its begin */
+	struct timeline_interval open;	  /* not told yet, since it may go on; end 0: none */
 	struct request *next_free;
 };
 
@@ -150,6 +151,8 @@ void io_event(struct analysis *a, const struct event *e);
 
 /* Account for the time since the last call. */
 void request_account(struct analysis *a, struct request *r, uint64_t time);
+/* Tell of the interval that is over by now. */
+void request_tell(struct analysis *a, struct request *r);
 /* A thread that works on r has another state. Only that of the one that counts matters. */
 void request_follow(struct analysis *a, struct request *r, struct thread *t, uint64_t time);
 /* What state it is in, now that somebody has begun or ended something. */
@@ -157,8 +160,8 @@ void request_settle(struct analysis *a, struct request *r);
 void request_event(struct analysis *a, struct thread *t, const struct event *e);
 /* The open request of t's process with this id; made as partial if `make`. NULL: none, or a->err. */
 struct request *request_find(struct analysis *a, const struct thread *t, uint64_t id, bool make);
-void request_add_runner(struct request *r, struct thread *t);
-void request_remove_runner(struct request *r, struct thread *t);
+void request_add_runner(struct analysis *a, struct request *r, struct thread *t);
+void request_remove_runner(struct analysis *a, struct request *r, struct thread *t);
 /* A thread is gone that had taken requests. */
 void requests_untake(struct analysis *a, struct thread *t);
 void requests_begin(struct analysis *a);

@@ -6,13 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "measure.h"
 #include "strbuf.h"
 #include "util.h"
+
+#define WATERFALLS 5 /* requests drawn, at most */
 
 struct builder {
 	struct timeline_report *r;
 	struct timeline_summary *s;
 	const struct trace *t;
+	bool all_columns;
 	int err;
 };
 
@@ -94,6 +98,30 @@ static void add_losses(struct report_section *section, const struct builder *b)
 			    d->unknown);
 }
 
+/* Who and which, in words. */
+static void add_extremes(struct report_section *section, const struct builder *b)
+{
+	const struct timeline_thread_row *t = b->s->nr_threads ? &b->s->threads[0] : NULL;
+	const struct timeline_request *r = b->s->nr_slowest ? &b->s->slowest[0].request : NULL;
+	char text[TIMELINE_WHAT + 96], time[MEASURE_LEN];
+	uint64_t ns;
+
+	if (t && t->tid) {
+		ns = t->total[THREAD_USER] + t->total[THREAD_SYSCALL];
+		measure_value(measure_for((int64_t)ns, "nanoseconds"), (int64_t)ns, time);
+		snprintf(text, sizeof(text), "%s (%u), %s on a CPU", trace_string(b->t, t->name),
+			 t->tid, time);
+		report_fact_text(section, "busiest", "busiest thread", text);
+	}
+	if (r) {
+		ns = r->end - r->begin;
+		measure_value(measure_for((int64_t)ns, "nanoseconds"), (int64_t)ns, time);
+		snprintf(text, sizeof(text), "%s, %s",
+			 *r->what ? r->what : trace_string(b->t, r->route), time);
+		report_fact_text(section, "slowest", "slowest request", text);
+	}
+}
+
 static void add_summary(struct builder *b)
 {
 	struct report_section *section = report_section(b->r->report, "summary", "What ran");
@@ -112,13 +140,17 @@ static void add_summary(struct builder *b)
 		report_fact(section, "io_size", "of", REPORT_BYTES, (int64_t)s->io_bytes);
 	}
 	add_requests(section, s);
+	add_extremes(section, b);
 	add_memory(section, s);
 	add_losses(section, b);
 }
 
-/* -------- threads -------- */
+/* -------- states as columns -------- */
 
-/* The states of threads as columns, in the order of go tool trace's. */
+/*
+ * Those of threads, in the order of go tool trace's; what is none of them is one of requests alone,
+ * or a queue. Preempted is waiting for a CPU, too.
+ */
 static const struct {
 	unsigned int state;
 	const char *key, *heading;
@@ -126,7 +158,6 @@ static const struct {
 	{ THREAD_USER, "execution", "execution" },
 	{ THREAD_SYSCALL, "syscall", "syscall" },
 	{ THREAD_RUNNABLE, "sched_wait", "sched wait" },
-	{ THREAD_PREEMPTED, "preempted", "preempted" },
 	{ THREAD_FUTEX, "futex", "futex" },
 	{ THREAD_EPOLL, "epoll", "epoll" },
 	{ THREAD_NETWORK, "network", "network" },
@@ -134,105 +165,49 @@ static const struct {
 	{ THREAD_SLEEP, "sleep", "sleep" },
 	{ THREAD_FAULT, "fault", "page fault" },
 	{ THREAD_OTHER, "other", "other" },
-	{ THREAD_UNKNOWN, "unknown", "unknown" },
+	{ REQUEST_LOOP, "loop", "behind loop" },
+	{ REQUEST_WAIT, "outside", "outside" },
+	{ REQUEST_COMMIT, "commit", "commit" },
+	{ REQUEST_REPLY, "reply", "reply" },
 };
 
-#define NR_STATE_COLUMNS ARRAY_SIZE(state_columns)
-
-static const char *thread_name(const struct builder *b, const struct timeline_thread_row *row,
-			       char *buf, size_t size)
+static uint64_t state_time(const uint64_t *by_state, unsigned int state)
 {
-	if (!row->tid)
-		snprintf(buf, size, "(%" PRIu64 " others)", row->threads);
-	else
-		snprintf(buf, size, "%s", trace_string(b->t, row->name));
-	return buf;
+	return by_state[state] + (state == THREAD_RUNNABLE ? by_state[THREAD_PREEMPTED] : 0);
 }
 
-static void add_threads(struct builder *b)
-{
-	/* In between, as state_columns. */
-	static const struct report_column columns[] = {
-		{ "thread", "thread", REPORT_TEXT },
-		{ "tid", "tid", REPORT_COUNT },
-		{ "total", "total", REPORT_NS },
-		{ "execution", "execution", REPORT_NS },
-		{ "syscall", "syscall", REPORT_NS },
-		{ "sched_wait", "sched wait", REPORT_NS },
-		{ "preempted", "preempted", REPORT_NS },
-		{ "futex", "futex", REPORT_NS },
-		{ "epoll", "epoll", REPORT_NS },
-		{ "network", "network", REPORT_NS },
-		{ "disk", "disk", REPORT_NS },
-		{ "sleep", "sleep", REPORT_NS },
-		{ "fault", "page fault", REPORT_NS },
-		{ "other", "other", REPORT_NS },
-		{ "unknown", "unknown", REPORT_NS },
-		{ "runs", "runs", REPORT_COUNT },
-		{ "syscalls", "syscalls", REPORT_COUNT },
-		{ "faults", "faults", REPORT_COUNT },
-		{ "wakeups", "wakeups", REPORT_COUNT },
-	};
-	struct report_section *section;
+#define MAX_COLUMNS (REQUEST_NR_STATES + 16)
+
+struct state_table {
+	struct report_column columns[MAX_COLUMNS];
+	size_t nr;
+	unsigned int states[REQUEST_NR_STATES];
+	size_t nr_states;
 	struct report_table *table;
-	char name[128];
+};
 
-	if (!b->s->nr_threads)
-		return;
-	section = report_section(b->r->report, "threads", "Threads");
-	report_note(section,
-		    "A thread is in one state at a time: the columns add up to its total.");
-	table = report_table(section, "threads", NULL, columns, ARRAY_SIZE(columns));
-	for (size_t i = 0; i < b->s->nr_threads; i++) {
-		const struct timeline_thread_row *row = &b->s->threads[i];
-		uint64_t total = 0;
+static struct state_table *state_table(struct builder *b)
+{
+	struct state_table *t = arena_take(&b->r->memory, sizeof(*t));
 
-		for (unsigned int j = 0; j < THREAD_NR_STATES; j++)
-			total += row->total[j];
-		report_add_text(table, thread_name(b, row, name, sizeof(name)));
-		report_add(table, row->tid);
-		report_add(table, (int64_t)total);
-		for (size_t j = 0; j < NR_STATE_COLUMNS; j++)
-			report_add(table, (int64_t)row->total[state_columns[j].state]);
-		report_add(table, (int64_t)row->runs);
-		report_add(table, (int64_t)row->syscalls);
-		report_add(table, (int64_t)row->faults);
-		report_add(table, (int64_t)row->wakeups);
-	}
+	if (!t)
+		b->err = -ENOMEM;
+	else
+		memset(t, 0, sizeof(*t));
+	return t;
 }
 
-/* -------- requests by route -------- */
-
-static const char *route_name(const struct builder *b, const struct timeline_route_row *row)
+static void add_column(struct state_table *t, const char *key, const char *heading,
+		       enum report_unit unit)
 {
-	return row->route ? trace_string(b->t, row->route) : "(unknown)";
+	t->columns[t->nr++] = (struct report_column){ key, heading, unit };
 }
 
-static void add_latency(struct builder *b, struct report_section *section)
+static void add_state(struct state_table *t, unsigned int state, const char *key,
+		      const char *heading)
 {
-	static const struct report_column columns[] = {
-		{ "route", "route", REPORT_PLACE }, { "requests", "requests", REPORT_COUNT },
-		{ "mean", "mean", REPORT_NS },	    REPORT_LATENCY_COLUMNS,
-		{ "failed", "5xx", REPORT_COUNT },  { "partial", "partial", REPORT_COUNT },
-		{ "lost", "lost", REPORT_COUNT },
-	};
-	struct report_table *table =
-		report_table(section, "latency", "Latency by route", columns, ARRAY_SIZE(columns));
-
-	for (size_t i = 0; i < b->s->nr_routes; i++) {
-		const struct timeline_route_row *row = &b->s->routes[i];
-
-		report_add_text(table, route_name(b, row));
-		report_add(table, (int64_t)row->latency.count);
-		if (row->latency.count)
-			report_add(table, (int64_t)hist_mean(&row->latency));
-		else
-			report_add_none(table);
-		report_add_latency(table, &row->latency);
-		report_add(table, (int64_t)row->failed);
-		report_add(table, (int64_t)row->partial);
-		report_add(table, (int64_t)row->lost);
-	}
+	t->states[t->nr_states++] = state;
+	add_column(t, key, heading, REPORT_NS);
 }
 
 /* A key of a name that may be anything: lower-case, and no two the same. */
@@ -270,80 +245,148 @@ static const char *make_heading(struct builder *b, const char *prefix, const cha
 	return heading;
 }
 
-/* What all requests of a route came to, in the states there were. */
-struct state_table {
-	struct report_column columns[3 + REQUEST_NR_STATES];
-	unsigned int states[REQUEST_NR_STATES];
-	size_t nr; /* states */
-};
-
-static void add_state_column(struct state_table *t, unsigned int state, const char *key,
-			     const char *heading)
+/* For people, only states that occur; for programs all that these things can be in. */
+static void add_states_of(struct builder *b, struct state_table *t, const uint64_t *by_state,
+			  unsigned int nr)
 {
-	t->columns[3 + t->nr] = (struct report_column){ key, heading, REPORT_NS };
-	t->states[t->nr++] = state;
-}
-
-/* Those of threads first; of the others only what occurs. */
-static struct state_table *state_table(struct builder *b, const char *first,
-				       const char *first_heading, const char *second,
-				       const char *second_heading)
-{
-	static const char *const own[][2] = {
-		{ "loop", "behind loop" },
-		{ "outside", "outside" },
-		{ "commit", "commit" },
-		{ "reply", "reply" },
-	};
 	const struct timeline_names *names = &b->s->totals.names;
-	struct state_table *t = arena_take(&b->r->memory, sizeof(*t));
 
-	if (!t) {
-		b->err = -ENOMEM;
-		return NULL;
-	}
-	memset(t, 0, sizeof(*t));
-	t->columns[0] = (struct report_column){ first, first_heading, REPORT_PLACE };
-	t->columns[1] = (struct report_column){ second, second_heading, REPORT_COUNT };
-	t->columns[2] = (struct report_column){ "latency", "latency", REPORT_NS };
-	for (size_t i = 0; i + 1 < NR_STATE_COLUMNS; i++)
-		if (b->s->all.by_state[state_columns[i].state])
-			add_state_column(t, state_columns[i].state, state_columns[i].key,
-					 state_columns[i].heading);
-	for (unsigned int i = 0; i < ARRAY_SIZE(own); i++)
-		if (b->s->all.by_state[REQUEST_LOOP + i])
-			add_state_column(t, REQUEST_LOOP + i, own[i][0], own[i][1]);
-	for (unsigned int i = 0; i < names->nr_queues; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(state_columns); i++)
+		if (state_columns[i].state < nr &&
+		    (b->all_columns || state_time(by_state, state_columns[i].state)))
+			add_state(t, state_columns[i].state, state_columns[i].key,
+				  state_columns[i].heading);
+	for (unsigned int i = 0; i < names->nr_queues && REQUEST_QUEUED < nr; i++) {
 		const char *name = trace_string(b->t, names->queues[i]);
 
-		if (b->s->all.by_state[REQUEST_QUEUED + i])
-			add_state_column(t, REQUEST_QUEUED + i, make_key(b, "queue", i, name),
-					 make_heading(b, "queue: ", name));
+		if (b->all_columns || by_state[REQUEST_QUEUED + i])
+			add_state(t, REQUEST_QUEUED + i, make_key(b, "queue", i, name),
+				  make_heading(b, "queue: ", name));
 	}
-	if (b->s->all.by_state[THREAD_UNKNOWN])
-		add_state_column(t, THREAD_UNKNOWN, "unknown", "unknown");
-	return t;
+	if (b->all_columns || by_state[THREAD_UNKNOWN])
+		add_state(t, THREAD_UNKNOWN, "unknown", "unknown");
+}
+
+static void add_times(struct state_table *t, const uint64_t *by_state)
+{
+	for (size_t i = 0; i < t->nr_states; i++)
+		report_add(t->table, (int64_t)state_time(by_state, t->states[i]));
+}
+
+/* -------- threads -------- */
+
+static const char *thread_name(const struct builder *b, const struct timeline_thread_row *row,
+			       char *buf, size_t size)
+{
+	if (!row->tid)
+		snprintf(buf, size, "(%" PRIu64 " others)", row->threads);
+	else
+		snprintf(buf, size, "%s", trace_string(b->t, row->name));
+	return buf;
+}
+
+static void add_thread(const struct builder *b, struct state_table *t,
+		       const struct timeline_thread_row *row)
+{
+	uint64_t total = 0;
+	char name[128];
+
+	for (unsigned int j = 0; j < THREAD_NR_STATES; j++)
+		total += row->total[j];
+	report_add_text(t->table, thread_name(b, row, name, sizeof(name)));
+	report_add(t->table, row->tid);
+	report_add(t->table, (int64_t)total);
+	add_times(t, row->total);
+	report_add(t->table, (int64_t)row->runs);
+	report_add(t->table, (int64_t)row->preemptions);
+	report_add(t->table, (int64_t)row->syscalls);
+	report_add(t->table, (int64_t)row->faults);
+	report_add(t->table, (int64_t)row->wakeups);
+	if (b->all_columns)
+		report_add(t->table, row->pid);
+}
+
+static void add_threads(struct builder *b)
+{
+	struct state_table *t = b->s->nr_threads ? state_table(b) : NULL;
+	struct report_section *section;
+
+	if (!t)
+		return;
+	add_column(t, "thread", "thread", REPORT_TEXT);
+	add_column(t, "tid", "tid", REPORT_COUNT);
+	add_column(t, "total", "total", REPORT_NS);
+	add_states_of(b, t, b->s->states, THREAD_NR_STATES);
+	add_column(t, "runs", "runs", REPORT_COUNT);
+	add_column(t, "preemptions", "preempted", REPORT_COUNT);
+	add_column(t, "syscalls", "syscalls", REPORT_COUNT);
+	add_column(t, "faults", "faults", REPORT_COUNT);
+	add_column(t, "wakeups", "wakeups", REPORT_COUNT);
+	if (b->all_columns)
+		add_column(t, "pid", "pid", REPORT_COUNT);
+	section = report_section(b->r->report, "threads", "Threads");
+	report_note(section, "A thread is in one state at a time: the columns of times add up to "
+			     "its total.");
+	t->table = report_table(section, "threads", NULL, t->columns, t->nr);
+	for (size_t i = 0; i < b->s->nr_threads; i++)
+		add_thread(b, t, &b->s->threads[i]);
+}
+
+/* -------- requests by route -------- */
+
+static const char *route_name(const struct builder *b, const struct timeline_route_row *row)
+{
+	return row->route ? trace_string(b->t, row->route) : "(unknown)";
+}
+
+static void add_latency(struct builder *b, struct report_section *section)
+{
+	static const struct report_column columns[] = {
+		{ "route", "route", REPORT_PLACE }, { "requests", "requests", REPORT_COUNT },
+		{ "mean", "mean", REPORT_NS },	    REPORT_LATENCY_COLUMNS,
+		{ "failed", "5xx", REPORT_COUNT },  { "partial", "partial", REPORT_COUNT },
+		{ "lost", "lost", REPORT_COUNT },
+	};
+	struct report_table *table =
+		report_table(section, "latency", "Latency by route", columns, ARRAY_SIZE(columns));
+
+	for (size_t i = 0; i < b->s->nr_routes; i++) {
+		const struct timeline_route_row *row = &b->s->routes[i];
+
+		report_add_text(table, route_name(b, row));
+		report_add(table, (int64_t)row->latency.count);
+		if (row->latency.count)
+			report_add(table, (int64_t)hist_mean(&row->latency));
+		else
+			report_add_none(table);
+		report_add_latency(table, &row->latency);
+		report_add(table, (int64_t)row->failed);
+		report_add(table, (int64_t)row->partial);
+		report_add(table, (int64_t)row->lost);
+	}
 }
 
 static void add_states(struct builder *b, struct report_section *section)
 {
-	struct state_table *t = state_table(b, "route", "route", "requests", "requests");
-	struct report_table *table;
+	struct state_table *t = state_table(b);
 
 	if (!t)
 		return;
-	table = report_table(section, "states", "Where the time of all requests went, by state",
-			     t->columns, 3 + t->nr);
+	add_column(t, "route", "route", REPORT_PLACE);
+	add_column(t, "requests", "requests", REPORT_COUNT);
+	add_column(t, "latency", "latency", REPORT_NS);
+	add_states_of(b, t, b->s->all.by_state, REQUEST_NR_STATES);
+	t->table = report_table(section, "states", "Where the time of all requests went, by state",
+				t->columns, t->nr);
 	for (size_t i = 0; i < b->s->nr_routes; i++) {
 		const struct timeline_route_row *row = &b->s->routes[i];
 
 		if (!row->latency.count)
 			continue;
-		report_add_text(table, route_name(b, row));
-		report_add(table, (int64_t)row->latency.count);
-		report_add(table, (int64_t)row->latency.sum);
-		for (size_t j = 0; j < t->nr; j++)
-			report_add(table, (int64_t)row->by_state[t->states[j]]);
+		report_add_text(t->table, route_name(b, row));
+		report_add(t->table, (int64_t)row->latency.count);
+		report_add(t->table, (int64_t)row->latency.sum);
+		add_times(t, row->by_state);
 	}
 }
 
@@ -448,20 +491,32 @@ static void add_slow_spans(struct builder *b, struct report_trace *trace,
 
 static void add_slowest_table(struct builder *b, struct report_section *section)
 {
-	struct state_table *t = state_table(b, "request", "request", "status", "status");
-	struct report_table *table;
+	struct state_table *t = state_table(b);
+	uint64_t sums[REQUEST_NR_STATES] = { 0 };
 
 	if (!t)
 		return;
-	table = report_table(section, "slowest", NULL, t->columns, 3 + t->nr);
+	for (size_t i = 0; i < b->s->nr_slowest; i++)
+		for (unsigned int j = 0; j < REQUEST_NR_STATES; j++)
+			sums[j] += b->s->slowest[i].request.by_state[j];
+	add_column(t, "request", "request", REPORT_PLACE);
+	add_column(t, "at", "at", REPORT_NS);
+	add_column(t, "status", "status", REPORT_COUNT);
+	add_column(t, "latency", "latency", REPORT_NS);
+	add_states_of(b, t, sums, REQUEST_NR_STATES);
+	if (b->all_columns)
+		add_column(t, "id", "id", REPORT_COUNT);
+	t->table = report_table(section, "slowest", NULL, t->columns, t->nr);
 	for (size_t i = 0; i < b->s->nr_slowest; i++) {
 		const struct timeline_request *r = &b->s->slowest[i].request;
 
-		report_add_text(table, *r->what ? r->what : trace_string(b->t, r->route));
-		report_add(table, r->status);
-		report_add(table, (int64_t)(r->end - r->begin));
-		for (size_t j = 0; j < t->nr; j++)
-			report_add(table, (int64_t)r->by_state[t->states[j]]);
+		report_add_text(t->table, *r->what ? r->what : trace_string(b->t, r->route));
+		report_add(t->table, (int64_t)(r->begin - b->t->start));
+		report_add(t->table, r->status);
+		report_add(t->table, (int64_t)(r->end - r->begin));
+		add_times(t, r->by_state);
+		if (b->all_columns)
+			report_add(t->table, (int64_t)r->id);
 	}
 }
 
@@ -476,7 +531,7 @@ static void add_slowest(struct builder *b)
 	section = report_section(b->r->report, "slowest", "The slowest requests");
 	add_slowest_table(b, section);
 	waterfall = report_waterfall(section, "waterfalls", NULL);
-	for (size_t i = 0; i < MIN(b->s->nr_slowest, 10); i++) {
+	for (size_t i = 0; i < MIN(b->s->nr_slowest, WATERFALLS); i++) {
 		const struct timeline_slow *slow = &b->s->slowest[i];
 		const struct timeline_request *r = &slow->request;
 		const char *what = *r->what ? r->what : trace_string(b->t, r->route);
@@ -493,9 +548,10 @@ static void add_slowest(struct builder *b)
 
 /* -------- the whole -------- */
 
-int timeline_report_init(struct timeline_report *r, const struct timeline_view *v, size_t slowest)
+int timeline_report_init(struct timeline_report *r, const struct timeline_view *v, size_t slowest,
+			 bool all_columns)
 {
-	struct builder b = { .r = r, .s = &r->summary, .t = v->trace };
+	struct builder b = { .r = r, .s = &r->summary, .t = v->trace, .all_columns = all_columns };
 
 	memset(r, 0, sizeof(*r));
 	b.err = timeline_summary_init(&r->summary, v, slowest);

@@ -17,8 +17,12 @@ struct timeline_report {
 	struct arena memory; /* of keys and columns */
 };
 
-/* `slowest`: requests shown one by one. Returns 0 or a negative errno (timeline_summary_init). */
-int timeline_report_init(struct timeline_report *r, const struct timeline_view *v, size_t slowest);
+/*
+ * `slowest`: requests shown one by one. `all_columns`: also those that are 0 in all rows, for programs.
+ * Returns 0 or a negative errno (timeline_summary_init).
+ */
+int timeline_report_init(struct timeline_report *r, const struct timeline_view *v, size_t slowest,
+			 bool all_columns);
 void timeline_report_release(struct timeline_report *r);
 
 struct strbuf;

@@ -73,18 +73,35 @@ static void divide(struct analysis *a, struct request *r, uint64_t d, struct tim
 	i->loop = r->busy_mark > busy_mark ? MIN(r->busy_mark - busy_mark, d) : 0;
 	unknown = r->unknown_mark > unknown_mark ? r->unknown_mark - unknown_mark : 0;
 	unknown = MIN(unknown, d - i->loop);
-	i->state = i->loop >= d - i->loop ? REQUEST_LOOP : REQUEST_WAIT;
 	r->pub.by_state[REQUEST_LOOP] += i->loop;
 	r->pub.by_state[THREAD_UNKNOWN] += unknown;
 	r->pub.by_state[REQUEST_WAIT] += d - i->loop - unknown;
 }
 
-static void tell_state(struct analysis *a, struct request *r, struct timeline_interval *i)
+void request_tell(struct analysis *a, struct request *r)
 {
-	if (!r->pub.announced || i->end <= a->totals.start)
+	struct timeline_interval i = r->open;
+
+	r->open.end = 0;
+	if (!i.end)
 		return;
-	i->start = MAX(i->start, a->totals.start);
-	TELL(a, request_state, &r->pub, i);
+	if (is_paused(i.state))
+		i.state = i.loop >= i.end - i.start - i.loop ? REQUEST_LOOP : REQUEST_WAIT;
+	add_wait(&r->pub, &i);
+	if (!r->pub.announced || i.end <= a->totals.start)
+		return;
+	i.start = MAX(i.start, a->totals.start);
+	TELL(a, request_state, &r->pub, &i);
+}
+
+/* Does b go on where a ends, so that they are one? */
+static bool continues(const struct timeline_interval *a, const struct timeline_interval *b)
+{
+	bool same = a->state == b->state || (is_paused(a->state) && is_paused(b->state));
+
+	return same && a->end == b->start && a->phase == b->phase && a->queue == b->queue &&
+	       a->thread == b->thread && a->stack == b->stack && a->syscall == b->syscall &&
+	       a->waker == b->waker;
 }
 
 void request_account(struct analysis *a, struct request *r, uint64_t time)
@@ -112,9 +129,14 @@ void request_account(struct analysis *a, struct request *r, uint64_t time)
 	else
 		r->pub.by_state[i.state] += time - i.start;
 	r->pub.by_phase[i.phase] += time - i.start;
-	add_wait(&r->pub, &i);
 	r->pub.since = time;
-	tell_state(a, r, &i);
+	if (r->open.end && continues(&r->open, &i)) {
+		r->open.end = time;
+		r->open.loop += i.loop;
+		return;
+	}
+	request_tell(a, r);
+	r->open = i;
 }
 
 void request_follow(struct analysis *a, struct request *r, struct thread *t, uint64_t time)
@@ -143,20 +165,23 @@ void request_settle(struct analysis *a, struct request *r)
 
 /* -------- who works on it, who has taken it -------- */
 
-void request_add_runner(struct request *r, struct thread *t)
+void request_add_runner(struct analysis *a, struct request *r, struct thread *t)
 {
 	/* One more than we follow: the oldest is forgotten. */
 	if (r->nr_runners == TIMELINE_MAX_RUNNERS) {
 		r->runners[0]->pub.request = NULL;
-		request_remove_runner(r, r->runners[0]);
+		request_remove_runner(a, r, r->runners[0]);
 	}
 	r->runners[r->nr_runners++] = t;
 }
 
-void request_remove_runner(struct request *r, struct thread *t)
+void request_remove_runner(struct analysis *a, struct request *r, struct thread *t)
 {
 	unsigned int n = 0;
 
+	/* It may be gone when what it did is told. */
+	if (r->open.thread == &t->pub)
+		request_tell(a, r);
 	for (unsigned int i = 0; i < r->nr_runners; i++)
 		if (r->runners[i] != t)
 			r->runners[n++] = r->runners[i];
@@ -286,11 +311,13 @@ static void choose(struct analysis *a, const struct request *r)
 static void request_finish(struct analysis *a, struct request *r, const struct event *e)
 {
 	request_account(a, r, a->now);
-	for (unsigned int i = 0; i < r->nr_runners; i++) {
-		thread_close(a, r->runners[i], a->now);
-		r->runners[i]->pub.request = NULL;
+	request_tell(a, r);
+	while (r->nr_runners) {
+		struct thread *t = r->runners[0];
+
+		thread_works(a, t, NULL);
+		request_remove_runner(a, r, t);
 	}
-	r->nr_runners = 0;
 	untake(r);
 	r->pub.end = a->now;
 	r->pub.partial = r->pub.partial || !e;
@@ -390,6 +417,7 @@ static void begin_phase(struct analysis *a, struct request *r, const struct even
 		n->nr_phases = 1;
 	phase = number_of(n->phases, &n->nr_phases, TIMELINE_MAX_PHASES, (uint32_t)e->phase.phase);
 	request_account(a, r, a->now);
+	request_tell(a, r);
 	r->phases[r->nr_phases] = phase;
 	r->phase_names[r->nr_phases++] = (uint32_t)e->phase.phase;
 	r->pub.phase = phase;
@@ -406,6 +434,7 @@ static void end_phase(struct analysis *a, struct request *r, const struct event 
 	if (!at)
 		return;
 	request_account(a, r, a->now);
+	request_tell(a, r);
 	while (r->nr_phases >= at) {
 		uint32_t name = r->phase_names[--r->nr_phases];
 

@@ -160,14 +160,14 @@ void thread_works(struct analysis *a, struct thread *t, struct request *r)
 		tell_run(a, t, &a->cpus[t->pub.cpu], a->now, THREAD_USER);
 	if (old) {
 		request_account(a, old, a->now);
-		request_remove_runner(old, t);
+		request_remove_runner(a, old, t);
 	}
 	t->pub.request = r ? &r->pub : NULL;
 	if (old)
 		request_settle(a, old);
 	if (r) {
 		request_account(a, r, a->now);
-		request_add_runner(r, t);
+		request_add_runner(a, r, t);
 		request_settle(a, r);
 	}
 }
@@ -236,7 +236,7 @@ void thread_doubt(struct analysis *a, struct thread *t, uint64_t time)
 	if (!r)
 		return;
 	request_account(a, r, time);
-	request_remove_runner(r, t);
+	request_remove_runner(a, r, t);
 	t->pub.request = NULL;
 	if (!r->nr_runners)
 		r->pub.state = THREAD_UNKNOWN;
@@ -274,7 +274,7 @@ void thread_die(struct analysis *a, struct thread *t, uint64_t time)
 	spans_cut(a, t, time);
 	if (r) {
 		request_account(a, r, time);
-		request_remove_runner(r, t);
+		request_remove_runner(a, r, t);
 	}
 	requests_untake(a, t);
 	t->pub.died = MAX(time, t->pub.since);

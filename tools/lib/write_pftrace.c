@@ -399,7 +399,7 @@ static void put_system(struct pftrace *p)
 	info = pb_begin(pb, PACKET_SYSTEM_INFO);
 	uts = pb_begin(pb, 1);
 	pb_string(pb, 1, "Linux");
-	pb_string(pb, 3, release && *release ? release : "5.15.0");
+	pb_string(pb, 3, release && *release ? release : "5.15.0 or later (not recorded)");
 	pb_string(pb, 4, machine);
 	pb_end(pb, uts);
 	pb_end(pb, info);
