@@ -222,7 +222,9 @@ check: all bpf $(UNIT_BINS) $(WORKLOADS) $(LIVE_PROGS) $(MAKE_TRACE) $(B)/bpf/vm
 	$(Q)tests/run-unit $(B)
 	$(Q)python3 tests/bench/test_arithmetic.py
 	$(Q)python3 tests/browser/test_flame.py $(B)
+	$(Q)python3 tests/browser/test_timeline.py $(B)
 	$(Q)python3 tests/convert/test_convert.py $(B)
+	$(Q)python3 tests/convert/test_viewers.py $(B)
 
 # The same, and the live tests on the running kernel.
 test: setup-test
