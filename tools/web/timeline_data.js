@@ -4,7 +4,7 @@
 // of each thread its states, and its spans by depth, each sorted by time, with running sums, so that
 // any stretch is summed up by two searches, however much is in it.
 
-const USER = 1, SYSCALL = 2, RUNNABLE = 3, PREEMPTED = 4, DEAD = 12, NR_THREAD_STATES = 13;
+const USER = 1, SYSCALL = 2, RUNNABLE = 3, PREEMPTED = 4, EPOLL = 6, DEAD = 12, NR_THREAD_STATES = 13;
 const LOOP = 13, WAIT = 14, COMMIT = 15, REPLY = 16, QUEUED = 17;
 const SAMPLE = 30;
 const COLUMNS = ["", "meta", "names", "functions", "stacks", "threads", "states", "lengths",
@@ -322,10 +322,30 @@ function phasesOf(t, q) {
 	return list.sort(function (a, b) { return a.start - b.start || a.depth - b.depth; });
 }
 
+// While nobody works on it, its home is busy with others, or waits for events, as its states tell.
+function splitByLoop(home, piece, list) {
+	let at = piece.start;
+	for (let i = home ? firstEnding(home.states, at) : 0; home && i < home.states.n && at < piece.end; i++) {
+		const state = home.states.state[i] === EPOLL ? WAIT : LOOP, end = Math.min(home.states.end[i], piece.end);
+		const last = list[list.length - 1];
+		if (last && last.state === state && last.end === at)
+			last.end = end;
+		else
+			list.push({ start: at, end: end, state: state });
+		at = end;
+	}
+	if (at < piece.end)
+		list.push({ start: at, end: piece.end, state: piece.state });
+}
+
 // Its states in detail: where a thread works on it, those of the thread.
 function statesOf(t, q) {
 	const list = [];
 	for (const piece of piecesOf(t, q)) {
+		if (piece.state === LOOP || piece.state === WAIT) {
+			splitByLoop(threadAt(t, q.home, piece.start), piece, list);
+			continue;
+		}
 		if (!piece.thread) {
 			list.push(piece);
 			continue;

@@ -107,6 +107,7 @@ function argumentHits(th, query, found) {
 		places.push(at);
 	if (!places.length)
 		return;
+	const r = new Reader(th.more);
 	for (const row of th.rows)
 		for (let i = 0; i < row.n; i++) {
 			if (!(row.head[i] & 16))
@@ -119,14 +120,14 @@ function argumentHits(th, query, found) {
 				else
 					low = mid + 1;
 			}
-			if (low < places.length && hasArgument(th, row, i, places[low]))
+			if (low < places.length && hasArgument(r, row, i, places[low]))
 				found(row, i);
 		}
 }
 
 // Is this byte within its arguments? What comes before them are numbers.
-function hasArgument(th, row, i, place) {
-	const r = new Reader(th.more), head = row.head[i], kind = head & 3;
+function hasArgument(r, row, i, place) {
+	const head = row.head[i], kind = head & 3;
 	r.at = row.more[i];
 	for (let k = kind === 1 ? 5 : kind === 3 ? 1 : 2; k > 0; k--)
 		r.u();
@@ -141,8 +142,9 @@ function search(app, text) {
 	if (!query)
 		return null;
 	const match = function (s) { return s.toLowerCase().includes(query); };
+	const number = /^\d+$/.test(query);
 	for (const q of t.requests)
-		if (app.matches(q) && (match(q.what) || match(q.route) || String(q.id) === query)) {
+		if (app.matches(q) && (match(q.what) || match(q.route) || number && String(q.id) === query)) {
 			hits.list.push({ time: q.start, name: "q" + q.index });
 			hits.requests.add(q.index);
 		}

@@ -114,7 +114,7 @@ function renderLegend(app) {
 	for (const th of t.threads)
 		th.total.forEach(function (ns, i) { if (ns && i && i !== DEAD) used.add(i); });
 	for (const q of t.requests.slice(0, 2000))
-		q.states.forEach(function (p) { used.add(Math.min(p[0], QUEUED)); });
+		q.states.forEach(function (p) { if (p[0]) used.add(Math.min(p[0], QUEUED)); });
 	ui.legend.textContent = "";
 	const add = function (color, text) {
 		ui.legend.append(el("span", {}, el("i", { style: "background:" + color }), text));
@@ -158,7 +158,7 @@ function addRendering(app) {
 		ui.least.value = now.slower;
 		ui.least.classList.toggle("wrong", !!now.slower && !parseTime(now.slower));
 		const filtered = now.route || now.status || now.slower;
-		ui.left.textContent = filtered ? formatCount(app.t.requests.filter(app.matches).length) + " of " + formatCount(app.t.requests.length) : "";
+		ui.left.textContent = filtered ? formatCount(app.filtered().length) + " of " + formatCount(app.t.requests.length) : "";
 		ui.hidden.hidden = !now.hide.length;
 		ui.hidden.textContent = "Show " + now.hide.length + " hidden";
 		ui.pictureTools.hidden = !picture;
@@ -166,9 +166,9 @@ function addRendering(app) {
 		ui.page.hidden = picture;
 		if (!picture) {
 			const views = { summary: summaryView, losses: lossView, requests: function () {
-				const list = app.t.requests.filter(app.matches);
+				const list = app.filtered();
 				return el("div", { class: "page" }, el("h1", {}, "Requests"), routeTable(app, list, "Latency by route", "r"),
-					makeTable(app, "q", "Each request", requestColumns(app, list), now.oq ? list : list.slice().sort(function (a, b) { return b.latency - a.latency; }),
+					makeTable(app, "q", "Each request", requestColumns(app, list), now.oq ? list : app.byLatency.filter(app.matches),
 						"States and phases each add up to the latency. Slowest first, until a column is chosen."));
 			}, threads: function () {
 				return el("div", { class: "page" }, el("h1", {}, "Threads"), threadTable(app, app.t.threads.map(function (th) { return { th: th, total: th.total }; }), "Each thread, all of its time", "t"));
@@ -386,6 +386,8 @@ async function start() {
 		window.addEventListener("hashchange", function () { app.apply(app.parse(location.hash)); });
 		app.apply(app.parse(location.hash));
 		app.opened = performance.now() - began;
+		app.pieces = function (q) { return statesOf(t, q); };
+		app.within = function (th) { return totalsWithin(th, app.state.ra, app.state.rb); };
 		window.periscope = app; // for tests, and for the curious
 	} catch (e) {
 		wait.textContent = "This page cannot show its timeline: " + e.message + ". A browser of 2023 or later is needed.";

@@ -41,10 +41,9 @@ function makeTable(app, key, caption, columns, rows, note) {
 		});
 	if (chosen >= 0) {
 		const get = columns[chosen].get, sign = down ? -1 : 1;
-		list = list.slice().sort(function (x, y) {
-			const a = get(x), b = get(y);
-			return a < b ? -sign : a > b ? sign : 0;
-		});
+		list = list.map(function (row) { return { row: row, by: get(row) }; }).sort(function (a, b) {
+			return a.by < b.by ? -sign : a.by > b.by ? sign : 0;
+		}).map(function (x) { return x.row; });
 	}
 	const head = el("tr", {});
 	for (const c of columns) {
@@ -130,8 +129,10 @@ function requestColumns(app, list) {
 	}
 	const part = function (key, i) {
 		return function (q) {
-			const p = q[key].find(function (p) { return p[0] === i; });
-			return p ? p[1] : 0;
+			for (const p of q[key])
+				if (p[0] === i)
+					return p[1];
+			return 0;
 		};
 	};
 	for (const i of Array.from(used).sort(function (a, b) { return a - b; }))
@@ -149,7 +150,7 @@ function routeTable(app, list, caption, key) {
 	const rank = function (p) {
 		return function (row) {
 			const value = percentile(row.latencies, p);
-			const q = list.find(function (q) { return q.counts && q.route === row.route && q.latency === value; });
+			const q = list.find(function (q) { return q.latency === value && q.counts && q.route === row.route; });
 			return q ? toRequest(app, q) : null;
 		};
 	};
@@ -162,7 +163,7 @@ function routeTable(app, list, caption, key) {
 		{ label: "5xx", get: function (r) { return r.failed; }, link: function (r) { return r.failed ? { v: "requests", route: r.route, status: "5" } : null; } },
 		timeColumn("p50", function (r) { return r.p50; }, rank(50)), timeColumn("p90", function (r) { return r.p90; }, rank(90)),
 		timeColumn("p99", function (r) { return r.p99; }, rank(99)), timeColumn("max", function (r) { return r.max; }, rank(100))
-	], routeRows(list), "Percentiles are of requests that are whole. Left out are those that began before the recording, had not ended, or of which events may be missing.");
+	], list === app.t.requests ? app.routes : routeRows(list), "Percentiles are of requests that are whole. Left out are those that began before the recording, had not ended, or of which events may be missing.");
 }
 
 // ---------------------------------------------------------------- summary ----
@@ -325,7 +326,7 @@ function rangeView(app) {
 		box.append(content);
 		return box;
 	}
-	const file = flameFile(t, kind, s.ra, s.rb, threads, app.part);
+	const file = app.flameFile = flameFile(t, kind, s.ra, s.rb, threads, app.part);
 	if (!file) {
 		box.append(el("p", { class: "note" }, kind === "cpu" ? "No samples within the range: on-CPU stacks come from sampling." : "No thread waited within the range."));
 		return box;

@@ -102,41 +102,46 @@ function whySlow(t, q, medians) {
 
 // ---------------------------------------------------------------- counters ----
 
-// Requests in flight, threads that wait for a CPU: steps at each change.
-function steps(changes) {
-	changes.sort(function (a, b) { return a[0] - b[0] || a[1] - b[1]; });
+// Steps of a count that goes up at each of `ups` and down at each of `downs`.
+function steps(ups, downs) {
 	const c = { time: [], value: [], max: 0, maxAt: 0 };
-	let value = 0;
-	for (let i = 0; i < changes.length; i++) {
-		value += changes[i][1];
-		if (i + 1 < changes.length && changes[i + 1][0] === changes[i][0])
-			continue;
-		c.time.push(changes[i][0]);
+	let value = 0, i = 0, j = 0;
+	ups.sort();
+	downs.sort();
+	while (i < ups.length || j < downs.length) {
+		const at = i < ups.length && !(downs[j] <= ups[i]) ? ups[i] : downs[j];
+		for (; downs[j] === at; j++)
+			value--;
+		for (; ups[i] === at; i++)
+			value++;
+		c.time.push(at);
 		c.value.push(value);
 		if (value > c.max) {
 			c.max = value;
-			c.maxAt = changes[i][0];
+			c.maxAt = at;
 		}
 	}
 	return c;
 }
 
 function inFlight(t) {
-	const changes = [];
-	for (const q of t.requests)
-		changes.push([q.start, 1], [q.open ? t.end : q.end, -1]);
-	return steps(changes);
+	return steps(Float64Array.from(t.requests, function (q) { return q.start; }),
+		Float64Array.from(t.requests, function (q) { return q.open ? t.end : q.end; }));
 }
 
 function waitingForCpu(t) {
-	const changes = [];
-	for (const th of t.threads) {
-		const s = th.states;
-		for (let i = 0; i < s.n; i++)
-			if (classOf(s.state[i]) === 1)
-				changes.push([s.start[i], 1], [s.end[i], -1]);
-	}
-	return steps(changes);
+	let n = 0;
+	for (const th of t.threads)
+		for (let i = 0; i < th.states.n; i++)
+			n += classOf(th.states.state[i]) === 1 ? 1 : 0;
+	const ups = new Float64Array(n), downs = new Float64Array(n);
+	for (const th of t.threads)
+		for (let i = 0; i < th.states.n; i++)
+			if (classOf(th.states.state[i]) === 1) {
+				ups[--n] = th.states.start[i];
+				downs[n] = th.states.end[i];
+			}
+	return steps(ups, downs);
 }
 
 // The 99th percentile of what ended within each second (each tenth, of short recordings).

@@ -16,7 +16,7 @@ const DEFAULTS = { v: "summary", group: "all", sel: "", q: "", route: "", status
 	or: "", ot: "", oq: "", ob: "", ol: "", ox: "", oy: "", fr: "", fl: "", ft: "", fq: "", fb: "", fx: "", fy: "" };
 
 function makeApp(t, part) {
-	const app = { t: t, part: part, scroll: 0, hits: null, hitAt: -1, item: null, made: {}, tracks: [], drawn: [] };
+	const app = { t: t, part: part, scroll: 0, least: 0, hits: null, hitAt: -1, item: null, made: {}, tracks: [], drawn: [] };
 	app.state = Object.assign({ a: t.start, b: t.end, ra: 0, rb: 0, hide: [], pin: [] }, DEFAULTS);
 
 	// -------- figures that do not change --------
@@ -24,8 +24,10 @@ function makeApp(t, part) {
 	app.inFlight = inFlight(t);
 	app.waiting = waitingForCpu(t);
 	app.p99s = p99s(t);
-	app.medians = new Map(routeRows(t.requests).map(function (r) { return [r.route, r.p50]; }));
-	app.slowest = t.requests.filter(function (q) { return q.counts; }).sort(function (a, b) { return b.latency - a.latency; });
+	app.routes = routeRows(t.requests);
+	app.medians = new Map(app.routes.map(function (r) { return [r.route, r.p50]; }));
+	app.byLatency = t.requests.slice().sort(function (a, b) { return b.latency - a.latency; });
+	app.slowest = app.byLatency.filter(function (q) { return q.counts; });
 	app.ioLanes = packLanes(t.ios.map(function (io) {
 		io.latency = io.end - io.start;
 		return io;
@@ -111,10 +113,10 @@ function makeApp(t, part) {
 	app.apply = function (s) {
 		const old = app.state, filter = function (x) { return [x.route, x.status, x.slower].join("\n"); };
 		app.state = s;
+		app.least = parseTime(s.slower);
 		if (!app.made.threads || filter(old) !== filter(s)) {
 			app.made = { counters: app.made.counters || counterTracks(app), threads: app.made.threads || threadTracks(app),
 				cpus: app.made.cpus || cpuTracks(app), requests: requestTracks(app) };
-			app.wrongFilter = "";
 		}
 		if (old.q !== s.q || filter(old) !== filter(s) || s.q && !app.hits) {
 			app.hits = search(app, s.q);
@@ -128,8 +130,13 @@ function makeApp(t, part) {
 	// -------- filter --------
 
 	app.matches = function (q) {
-		const s = app.state, least = parseTime(s.slower);
-		return (!s.route || q.route.toLowerCase().includes(s.route.toLowerCase())) && (!s.status || String(q.status).startsWith(s.status)) && q.latency >= least;
+		const s = app.state;
+		return (!s.route || q.route === s.route) && (!s.status || String(q.status).startsWith(s.status)) &&
+			q.latency >= app.least;
+	};
+	app.filtered = function () {
+		const s = app.state;
+		return s.route || s.status || s.slower ? t.requests.filter(app.matches) : t.requests;
 	};
 	app.trackOf = function (id) {
 		return app.tracks.find(function (track) { return track.id === id; });
