@@ -308,9 +308,9 @@ int timeline_speak(const struct timeline_options *o)
 {
 	const struct cli_ids *wanted = &o->common.target.pids;
 	char message[128] = "dump";
-	size_t bytes, n = 0, spoken = 0;
+	size_t bytes = 0, n = 0, spoken = 0;
 	pid_t *list = NULL;
-	uint64_t ns;
+	uint64_t ns = 0;
 	int status = 0, err;
 
 	if (o->limits) {

@@ -45,7 +45,7 @@ static int read_stat(pid_t pid, uint64_t *values)
 static int read_process(struct timeline_gauges *g, pid_t pid, struct timeline_records *r,
 			uint64_t now)
 {
-	uint64_t values[ARRAY_SIZE(counters)];
+	uint64_t values[ARRAY_SIZE(counters)] = { 0 };
 	bool fresh = false;
 	size_t at = 0;
 	int err = 0;

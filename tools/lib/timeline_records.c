@@ -171,7 +171,7 @@ static int put_process(struct timeline_records *r, const struct process *p, uint
 		       uint32_t parent)
 {
 	const char *base = p->exe ? strrchr(p->exe, '/') : NULL;
-	struct event_arg args[2];
+	struct event_arg *args = r->args;
 	struct event e = {
 		.time = time, .tid = p->pid, .cpu = EVENT_NO_CPU, .kind = EVT_PROCESS, .args = args
 	};
@@ -368,7 +368,7 @@ static int handler(struct timeline_records *r, bool begin, const uint64_t *v, co
 static int usdt(struct timeline_records *r, const struct timeline_probe *p,
 		const struct timeline_record *rec, const char *text, struct event *e, uint64_t seq)
 {
-	struct event_arg args[EVENT_MAX_ARGS];
+	struct event_arg *args = r->args;
 	uint32_t label = name_of(r, p->label);
 	const uint64_t *v = (const uint64_t *)rec->v;
 
@@ -420,7 +420,7 @@ static int usdt(struct timeline_records *r, const struct timeline_probe *p,
 static int function(struct timeline_records *r, const struct timeline_probe *p,
 		    const struct timeline_record *rec, struct event *e, uint64_t seq)
 {
-	struct event_arg args[EVENT_MAX_ARGS];
+	struct event_arg *args = r->args;
 	uint32_t label = name_of(r, p->label);
 
 	e->args = args;

@@ -35,6 +35,7 @@ struct timeline_records {
 	size_t known_slots, nr_known;
 	struct timeline_learned handlers, statements;
 	uint32_t sql, function, handler, send;
+	struct event_arg args[EVENT_MAX_ARGS]; /* of the event that is being made */
 	uint64_t nr_events;
 	uint64_t nr_bad; /* records that make no sense */
 	/* Told of every event, and of every probe; may be NULL. Return 0 or a negative errno. */
