@@ -56,7 +56,7 @@ struct hit {
 
 /* ---------------------------------------------------------------- arguments ---- */
 
-static __noinline int read_arg(struct pt_regs *ctx, __u64 cookie, __u32 n, __u64 *ret)
+static __always_inline int read_arg(struct pt_regs *ctx, __u64 cookie, __u32 n, __u64 *ret)
 {
 	const struct usdt_spec *spec = usdt_spec(cookie);
 

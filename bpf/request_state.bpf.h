@@ -66,7 +66,7 @@ static __always_inline void count(__u32 which)
 	__u64 *n = bpf_map_lookup_elem(&request_stats, &which);
 
 	if (n)
-		(*n)++;
+		__sync_fetch_and_add(n, 1);
 }
 
 #define READ(x) (*(volatile typeof(x) *)&(x))

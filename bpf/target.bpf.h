@@ -68,7 +68,9 @@ static __always_inline void count_stat(__u32 which)
 	__u64 *n = bpf_map_lookup_elem(&stats, &which);
 
 	if (n)
-		(*n)++; /* per CPU; an interrupting program counts on the same one, after us or before */
+		__sync_fetch_and_add(
+			n,
+			1); /* where the kernel preempts, a task's program may be interrupted by another's */
 }
 
 /* The number of a task in our namespace, 0 when it has none. */

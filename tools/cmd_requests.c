@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "lib/capture_requests.h"
+#include "lib/cli_live.h"
 #include "lib/cli_options.h"
 #include "lib/cli_result.h"
 #include "lib/formats.h"
-#include "lib/process.h"
 #include "lib/request_report.h"
 #include "lib/request_spec.h"
 #include "lib/util.h"
@@ -191,31 +191,17 @@ struct result {
 	struct options *o;
 	struct capture_requests *capture;
 	struct cli_result common;
+	struct cli_live live;
 	struct request_report report;
 	struct profile *profile;
 	uint64_t last_ns; /* of the last interval's end */
 	char comm[16];	  /* of the first process */
 };
 
-/* On a terminal in place of the page before. */
-static int write_page(const struct result *res, const struct report *report)
-{
-	struct write_options w = {
-		.top = (unsigned int)res->o->common.top,
-		.width = cli_width(STDOUT_FILENO),
-		.color = cli_color(STDOUT_FILENO),
-		.unicode = cli_unicode(),
-	};
-
-	if (isatty(STDOUT_FILENO))
-		fputs("\033[H\033[J", stdout);
-	return cli_stdout(&res->o->common.outputs, "text", (struct write_model){ .report = report },
-			  &w);
-}
-
 static int show_interval(void *arg)
 {
 	struct result *res = arg;
+	struct write_options w = { .top = (unsigned int)res->o->common.top };
 	struct request_report report = { 0 };
 	struct request_table table;
 	uint64_t now = now_ns();
@@ -230,7 +216,7 @@ static int show_interval(void *arg)
 						capture_requests_points(res->capture),
 						now - res->last_ns, title);
 	if (!err)
-		status = write_page(res, report.report);
+		status = cli_live_show(&res->live, report.report, &w);
 	res->last_ns = now;
 	request_report_release(&report);
 	request_table_release(&table);
@@ -317,23 +303,6 @@ static int finish(struct result *res)
 	return cli_result_end(&res->common, status);
 }
 
-/* The root of the profile. */
-static void name_process(struct result *res)
-{
-	const struct cli_target *t = &res->o->common.target;
-	struct process p;
-	const char *slash;
-
-	snprintf(res->comm, sizeof(res->comm), "requests");
-	if (t->command) {
-		slash = strrchr(t->command[0], '/');
-		snprintf(res->comm, sizeof(res->comm), "%s", slash ? slash + 1 : t->command[0]);
-	} else if (t->pids.nr && !process_init(&p, t->pids.items[0])) {
-		snprintf(res->comm, sizeof(res->comm), "%s", p.comm);
-		process_release(&p);
-	}
-}
-
 static int run(void *arg)
 {
 	struct options *o = arg;
@@ -354,14 +323,16 @@ static int run(void *arg)
 	struct result res = { .o = o, .last_ns = now_ns() };
 	int status;
 
-	name_process(&res);
+	cli_result_comm(t, res.comm);
 	o->points = (struct request_points){ 0 }; /* the capture's now */
 	res.capture = capture_requests_new(&co);
 	if (!res.capture)
 		return cli_fail("%s", capture_requests_ops.error(NULL));
+	cli_live_init(&res.live, STDOUT_FILENO);
 	res.common.run.on_interval = show_interval;
 	res.common.run.interval_arg = &res;
 	status = cli_result_capture(&res.common, &o->common, &capture_requests_ops, res.capture);
+	cli_live_clear(&res.live);
 	if (!status)
 		status = finish(&res);
 	request_report_release(&res.report);

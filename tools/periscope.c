@@ -12,8 +12,8 @@
 #include "lib/util.h"
 
 static const struct command *const commands[] = {
-	&cmd_cpu,  &cmd_heap,	&cmd_requests, &cmd_offcpu,  &cmd_flame,
-	&cmd_diff, &cmd_probes, &cmd_timeline, &cmd_convert,
+	&cmd_cpu,   &cmd_heap, &cmd_requests, &cmd_funcs,    &cmd_offcpu,
+	&cmd_flame, &cmd_diff, &cmd_probes,   &cmd_timeline, &cmd_convert,
 };
 
 static void help(FILE *out)

@@ -13,6 +13,7 @@ struct command {
 extern const struct command cmd_cpu;
 extern const struct command cmd_heap;
 extern const struct command cmd_requests;
+extern const struct command cmd_funcs;
 extern const struct command cmd_offcpu;
 extern const struct command cmd_flame;
 extern const struct command cmd_diff;

@@ -116,6 +116,12 @@ def wait_until(condition, seconds=10, what="a condition"):
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
+def stolen_ns():
+    """Time that the host has taken from all CPUs: not in a thread's CPU time, but it was switched in."""
+    with open("/proc/stat", encoding="ascii") as stat:
+        return int(stat.readline().split()[8]) * 10**9 // os.sysconf("SC_CLK_TCK")
+
+
 def cpu_seconds(pid):
     """CPU time of a process's main thread so far."""
     with open(f"/proc/{pid}/schedstat", encoding="ascii") as stat:
@@ -271,6 +277,15 @@ class Tool(Process):
         kwargs.setdefault("stdout", self.files[0])
         kwargs.setdefault("stderr", self.files[1])
         super().__init__(self.argv, **kwargs)
+
+    def wait_capturing(self):
+        """Waits until it says, by -v, that it looks."""
+
+        def says():
+            with open(f"/proc/self/fd/{self.files[1].fileno()}", "rb") as file:
+                return b"capturing\n" in file.read() or self.popen.poll() is not None
+
+        wait_until(says, 30, "the capture to begin")
 
     def finish(self, timeout=30):
         try:

@@ -127,6 +127,22 @@ int cli_result_write(struct cli_result *r, struct write_model m, struct write_op
 	return cli_stdout(&c->outputs, c->folded ? "folded" : "text", m, w) | status;
 }
 
+void cli_result_comm(const struct cli_target *t, char ret[16])
+{
+	const char *slash, *name = "?";
+	struct process p;
+
+	if (t->command) {
+		slash = strrchr(t->command[0], '/');
+		name = slash ? slash + 1 : t->command[0];
+	}
+	snprintf(ret, 16, "%.15s", name);
+	if (t->command || !t->pids.nr || process_init(&p, t->pids.items[0]))
+		return;
+	snprintf(ret, 16, "%.15s", p.comm);
+	process_release(&p);
+}
+
 int cli_result_end(struct cli_result *r, int status)
 {
 	if (r->run.target_exited && !r->common->target.command)

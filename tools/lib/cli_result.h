@@ -66,6 +66,9 @@ int cli_result_write(struct cli_result *r, struct write_model m, struct write_op
 /* The same without standard output. */
 int cli_result_write_files(struct cli_result *r, struct write_model m, struct write_options *w);
 
+/* The name of the target's first process, or of its command: what a profile calls it. */
+void cli_result_comm(const struct cli_target *t, char ret[16]);
+
 /* --stats, the note that the target has exited, the summary. Returns the exit status. */
 int cli_result_end(struct cli_result *r, int status);
 

@@ -7,62 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "profile.h"
 #include "request_names.h"
-#include "stack_profile.h"
+#include "stack_text.h"
 #include "strbuf.h"
-#include "util.h"
 
 /* At work on one request. */
 struct fall {
 	struct capture_requests *c;
-	struct profile *names; /* whose functions the frames become */
-	struct stack_profile *symbols;
+	struct stack_text *stacks;
 	const struct request_slow *slow;
 	uint64_t end;
 	struct report_trace *trace;
 	struct strbuf text;
 };
-
-/* The name of the innermost function at a frame, "" for none. */
-static int put_frame(struct fall *f, uint32_t tgid, uint64_t frame)
-{
-	uint32_t location;
-	const struct profile_location *l;
-	int err = stack_profile_location(f->symbols, tgid, frame, &location);
-
-	if (err)
-		return err;
-	l = &f->names->locations[location];
-	for (uint32_t i = 0; i < l->nr_lines; i++) {
-		uint32_t function = f->names->lines[l->first_line + i].function;
-
-		strbuf_puts(&f->text, profile_str(f->names, f->names->functions[function].name));
-		strbuf_putc(&f->text, '\n');
-	}
-	return 0;
-}
-
-/* A stack as lines, innermost first, into f->text. */
-static int put_stack(struct fall *f, uint32_t tgid, uint64_t hash)
-{
-	const struct stacks *stacks = capture_requests_stacks(f->c);
-	ssize_t at = stacks_find(stacks, hash);
-	const struct stack *s;
-	int err = 0;
-
-	strbuf_reset(&f->text);
-	if (at < 0) {
-		strbuf_puts(&f->text, "[its frames were lost]\n");
-		return strbuf_error(&f->text);
-	}
-	s = &stacks->items[at];
-	for (uint32_t i = 0; i < s->nr_frames && !err; i++)
-		err = put_frame(f, tgid, stacks->frames[s->first_frame + i]);
-	if (s->end != UNWIND_COMPLETE)
-		strbuf_printf(&f->text, "[truncated: %s]\n", unwind_end_name(s->end));
-	return err ? err : strbuf_error(&f->text);
-}
 
 static uint64_t begin_of(const struct fall *f, uint32_t i)
 {
@@ -98,8 +55,9 @@ static int add_state(struct fall *f, uint32_t i, uint32_t j, unsigned int depth)
 		snprintf(name, sizeof(name), "%s, thread %u", class, g->tid);
 	else
 		snprintf(name, sizeof(name), "%s", class);
+	strbuf_reset(&f->text);
 	if (g->stack)
-		err = put_stack(f, f->slow->request.header.tgid, g->stack);
+		err = stack_text_put(f->stacks, f->slow->request.header.tgid, g->stack, &f->text);
 	if (!err)
 		report_span(f->trace, class, name, g->at - f->slow->request.start,
 			    begin_of(f, j) - g->at, depth, g->stack ? strbuf_str(&f->text) : NULL);
@@ -161,7 +119,6 @@ static void add_classes(struct report_waterfall *w, bool phases)
 
 int request_waterfalls(struct report *r, struct capture_requests *c)
 {
-	struct stack_profile_options so = { .kernel = true };
 	struct report_waterfall *w;
 	struct fall f = { .c = c };
 	size_t n;
@@ -174,16 +131,13 @@ int request_waterfalls(struct report *r, struct capture_requests *c)
 	w = report_waterfall(report_section(r, "slow", "Slowest requests that match"), "slowest",
 			     NULL);
 	add_classes(w, capture_requests_points(c)->has_phases);
-	f.names = profile_new();
-	if (f.names)
-		f.symbols = stack_profile_new(f.names, capture_requests_stacks(c),
-					      &capture_requests_target(c)->objects, &so);
-	if (!f.symbols)
-		err = -ENOMEM;
+	f.stacks = stack_text_new(capture_requests_stacks(c), &capture_requests_target(c)->objects,
+				  true);
+	if (!f.stacks)
+		err = -errno;
 	for (size_t i = 0; i < n && !err; i++, f.slow++)
 		err = add_request(&f, w, capture_requests_epoch(c));
-	stack_profile_free(f.symbols);
-	profile_free(f.names);
+	stack_text_free(f.stacks);
 	strbuf_release(&f.text);
 	return err;
 }

@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: MIT
+"""periscope funcs: counts and times of calls, on a workload that knows both.
+
+What could break the target (exceptions, coroutines) is tested by the target's own word that it came to
+its end.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import servers
+from harness import WORKLOADS, LiveTest, Tool, Workload, periscope, stack_regex, stolen_ns, wait_until
+
+WORKLOAD = os.path.join(WORKLOADS, "funcs")
+NS_FOR_PROBES = 15000  # of a call, where an instruction is single-stepped
+DEPTH = 64  # returns that the kernel follows in a thread
+
+THROWS = r"""
+#include <cstdio>
+#include <stdexcept>
+extern "C" __attribute__((noipa)) void thrower(int n) { if (n) throw std::runtime_error("thrown"); }
+extern "C" __attribute__((noipa)) void passes(int n) { thrower(n); asm volatile(""); }
+extern "C" __attribute__((noipa)) void catches(int n)
+{
+	try { passes(n); } catch (const std::exception &) { puts("caught"); }
+}
+int main() { for (int i = 0; i < 46; i++) catches(i % 2); puts("done"); }
+"""
+
+SWITCHES = r"""
+#include <stdio.h>
+#include <ucontext.h>
+static ucontext_t back, there;
+static char stack[65536];
+static int sum;
+__attribute__((noipa)) void yields(void) { swapcontext(&there, &back); asm volatile(""); }
+__attribute__((noipa)) void resumes(void) { swapcontext(&back, &there); asm volatile(""); }
+__attribute__((noipa)) int adds(int n) { return sum += n; }
+static void coroutine(void) { for (;;) { adds(1); yields(); } }
+int main(void)
+{
+	getcontext(&there);
+	there.uc_stack.ss_sp = stack;
+	there.uc_stack.ss_size = sizeof(stack);
+	makecontext(&there, coroutine, 0);
+	for (int i = 0; i < 23; i++)
+		resumes();
+	printf("done %d\n", sum);
+	return 0;
+}
+"""
+
+
+class Funcs(LiveTest):
+    def capture(self, *args, command, timeout=60):
+        """Runs periscope on a command; result, and its report."""
+        report = os.path.join(self.temp_dir(), "report.json")
+        result = periscope("funcs", *args, "-o", report, "--", *command, timeout=timeout)
+        self.assert_ok(result)
+        with open(report, encoding="utf-8") as file:
+            return result, json.load(file)
+
+    def workload(self, kind, count, *args):
+        result, report = self.capture(*args, command=[WORKLOAD, "0", kind, str(count)])
+        self.assertIn("done\n", result.out)
+        return result, report
+
+    def table(self, report, section, key):
+        return next(t["rows"] for t in report["sections"][section]["tables"] if t["key"] == key)
+
+    def functions(self, report):
+        return {row["function"]: row for row in self.table(report, "functions", "functions")}
+
+    def counts(self, report):
+        """calls, returns and missing returns by function"""
+        return {name: (row["calls"], row["returns"], row["missing"])
+                for name, row in self.functions(report).items()}
+
+    def notes(self, report):
+        return "\n".join(report["sections"]["functions"]["notes"])
+
+    def build(self, compiler, name, text, *flags):
+        source = os.path.join(self.temp_dir(), name)
+        exe = source.rpartition(".")[0]
+        with open(source, "w", encoding="ascii") as file:
+            file.write(text)
+        subprocess.run([compiler, "-O2", source, "-o", exe, *flags], check=True)
+        return exe
+
+
+class Counts(Funcs):
+    def test_calls_of_threads(self):
+        result, report = self.workload("threads", 1009, "busy")
+        self.assertEqual(self.counts(report), {"busy": (4036, 4036, 0)})
+        summary = result.summary
+        self.assertEqual((summary["calls"], summary["lost"], summary["open"]), (4036, 0, 0))
+
+    def test_recursion_deeper_than_the_kernel_follows(self):
+        """The outermost calls return, of all that are inside nothing is claimed."""
+        result, report = self.workload("recurse", 7, "nested", "at_bottom")
+        self.assertEqual(self.counts(report), {
+            "nested": (7 * 200, 7 * DEPTH, 7 * (200 - DEPTH)), "at_bottom": (7, 0, 7)})
+        self.assertEqual(result.summary["missing-returns"], 7 * (200 - DEPTH) + 7)
+        self.assertIn("more than 64 deep", self.notes(report))
+        # Each is counted, but the time of the outermost holds that of all others.
+        row = self.functions(report)["nested"]
+        self.assertLessEqual(row["total_ns"], 7 * row["max_ns"])
+
+    def test_left_by_a_jump(self):
+        _, report = self.workload("jumps", 29, "leaves", "returns")
+        self.assertEqual(self.counts(report), {"leaves": (29, 0, 29), "returns": (29, 29, 0)})
+
+    def test_left_by_the_end_of_the_thread(self):
+        _, report = self.workload("exits", 11, "ends_inside")
+        self.assertEqual(self.counts(report), {"ends_inside": (11, 0, 11)})
+
+    def test_tail_calls_return_both(self):
+        _, report = self.workload("tail", 31, "first", "last")
+        self.assertEqual(self.counts(report), {"first": (31, 31, 0), "last": (31, 31, 0)})
+        rows = self.functions(report)
+        self.assertGreater(rows["first"]["min_ns"], rows["last"]["min_ns"])
+
+    def test_entries_only(self):
+        _, report = self.workload("threads", 101, "busy", "--entries")
+        row = self.functions(report)["busy"]
+        self.assertEqual((row["calls"], row["returns"], row["total_ns"]), (404, None, None))
+
+    def test_globs_and_libraries(self):
+        _, report = self.workload("callers", 3, "funcs:caller_?", "funcs:leaf")
+        self.assertEqual({name: row["calls"] for name, row in self.functions(report).items()},
+                         {"caller_a": 1, "caller_b": 1, "leaf": 54})
+
+
+class Times(Funcs):
+    def test_known_times(self):
+        stolen = stolen_ns()
+        result, report = self.workload("times", 40, "half_sleep", "spin_for")
+        stolen = stolen_ns() - stolen
+        told = {key: int(value) for key, value in
+                re.findall(r"^sum (\w+) (\d+)$", result.out, re.MULTILINE)}
+        rows = self.functions(report)
+        half, spin = rows["half_sleep"], rows["spin_for"]
+        # Whoever takes the CPU away between a probe and the function's own clock is in ours alone.
+        for row, own in ((half, told["half_ns"]), (spin, told["spin_ns"])):
+            self.assertLessEqual(own, row["total_ns"], row)
+        on_cpu = half["on_cpu_percent"] / 100 * half["total_ns"]
+        self.assertGreaterEqual(on_cpu, told["half_cpu"] * 0.99)
+        self.assertLessEqual(on_cpu, told["half_cpu"] * 1.01 + 40 * NS_FOR_PROBES + stolen)
+        raw = sorted(int(ns) for ns in re.findall(r"^latency (\d+)$", result.out, re.MULTILINE))
+        for name, share in (("p50_ns", 0.5), ("p90_ns", 0.9)):
+            rank = int(-(-share * len(raw) // 1)) - 1
+            self.assertGreaterEqual(spin[name], raw[rank - 2] * 0.99, name)
+            self.assertLessEqual(spin[name], raw[rank + 2] * 1.01 + NS_FOR_PROBES, name)
+        self.assertGreaterEqual(spin["min_ns"], raw[0])
+        self.assertIn("the end of a handler is not that of the answer", self.notes(report))
+
+    def test_intervals_add_up(self):
+        with Workload("funcs", ["threads", "211"]) as workload:
+            args = ["funcs", "-p", workload.pid, "busy", "-i", "300ms", "2"]
+            def later():
+                for _ in range(5):
+                    time.sleep(0.35)
+                    os.kill(workload.pid, signal.SIGUSR1)
+            thread = threading.Thread(target=later)
+            thread.start()
+            result = periscope(*args, timeout=60)
+            thread.join()
+        self.assert_ok(result)
+        pages = result.out.split("Calls of the last")[1:]
+        self.assertGreaterEqual(len(pages), 3)
+        shown = [int(n) for n in re.findall(r"^busy +(\d+) ", result.out, re.MULTILINE)]
+        # The last is the whole; what came after the last interval is in no page.
+        self.assertEqual(shown[-1], result.summary["calls"])
+        self.assertLessEqual(sum(shown[:-1]), shown[-1])
+        self.assertGreater(sum(shown[:-1]), 0)
+
+
+class Values(Funcs):
+    def test_numbers_and_texts(self):
+        _, report = self.workload("args", 35, "takes", "--arg", "1:int", "--arg", "2:str",
+                                  "--arg", "1:uint")
+        rows = self.table(report, "arguments", "values")
+        counts = {(row["argument"], row["value"]): row["calls"] for row in rows}
+        self.assertEqual({v: n for (a, v), n in counts.items() if a == "arg1:int"},
+                         {str(-i): 15 for i in range(7)})
+        self.assertEqual({v: n for (a, v), n in counts.items() if a == "arg1:uint"},
+                         {str(-i % 2**32): 15 for i in range(7)})
+        texts = {v: n for (a, v), n in counts.items() if a == "arg2:str"}
+        self.assertEqual(sorted(texts.values()), [21] * 5)
+        self.assertLessEqual({"alpha", "beta", "", "alpha beta"}, set(texts))
+
+    def test_a_number_as_text(self):
+        _, report = self.workload("args", 7, "takes", "--arg", "1:str")
+        rows = self.table(report, "arguments", "values")
+        self.assertEqual({row["value"]: row["calls"] for row in rows},
+                         {"(null)": 3, "(unreadable)": 18})
+
+
+class Callers(Funcs):
+    def test_stacks(self):
+        folded = os.path.join(self.temp_dir(), "calls.folded")
+        path = os.path.join(self.temp_dir(), "report.json")
+        with Workload("funcs", ["callers", "5"]) as workload:
+            args = ["funcs", "-p", workload.pid, "leaf", "--stacks", "-o", folded, "-o", path, "-v"]
+            with Tool(*args) as tool:
+                tool.wait_capturing()
+                os.kill(workload.pid, signal.SIGUSR1)
+                wait_until(lambda: b"done" in os.read(workload.popen.stdout.fileno(), 100))
+                tool.popen.send_signal(signal.SIGINT)
+                result = tool.finish()
+        self.assert_ok(result)
+        result.take_folded(folded)
+        stacks = {";".join(user): n for user, n in result.user_stacks().items()}
+        self.assertEqual(sorted(stacks.values()), [35, 55])
+        for stack, calls in stacks.items():
+            caller = "caller_a" if calls == 35 else "caller_b"
+            self.assertRegex(stack, stack_regex(f"%main(;callers)?;{caller};leaf"))
+        with open(path, encoding="utf-8") as file:
+            rows = self.table(json.load(file), "callers", "callers")
+        self.assertEqual(sorted(row["calls"] for row in rows), [35, 55])
+        self.assertEqual([row["stack"][:2] for row in rows],
+                         [["leaf", "caller_b"], ["leaf", "caller_a"]])
+
+
+class Unharmed(Funcs):
+    """A target that a return probe would break."""
+
+    def test_exceptions(self):
+        exe = self.build("g++", "throws.cc", THROWS)
+        result, report = self.capture("thrower", "passes", "catches", command=[exe])
+        self.assertEqual(result.out.count("caught\n"), 23, result)
+        self.assertTrue(result.out.endswith("done\n"), result)
+        for name, row in self.functions(report).items():
+            self.assertEqual((row["calls"], row["returns"]), (46, None), name)
+        self.assertIn("C++ exception", self.notes(report))
+
+    def test_coroutines(self):
+        exe = self.build("gcc", "switches.c", SWITCHES)
+        result, report = self.capture("yields", "resumes", "adds", command=[exe])
+        self.assertTrue(result.out.endswith("done 23\n"), result)
+        rows = self.functions(report)
+        self.assertEqual({name: row["calls"] for name, row in rows.items()},
+                         {"yields": 23, "resumes": 23, "adds": 23})
+        # What calls nothing is safe.
+        self.assertEqual([rows[name]["returns"] for name in ("yields", "resumes", "adds")],
+                         [None, None, 23])
+        self.assertIn("coroutines may switch stacks", self.notes(report))
+
+
+class BadInput(Funcs):
+    def refuse(self, *args, status, words):
+        result = periscope("funcs", *args, timeout=100)
+        self.assert_refused(result, status, *words)
+
+    def test_command_lines(self):
+        pid = str(os.getpid())
+        for args, words in (
+                (["-p", pid, "1"], ["of which functions"]),
+                (["busy"], ["-p"]),
+                (["-p", pid, "f", "--arg", "7"], ["1 to 6"]),
+                (["-p", pid, "f", "--arg", "1:float"], ["not 'float'"]),
+                (["-p", pid, "f", "--entries", "--force-returns"], ["exclude"]),
+                (["-p", pid, "f", "-i", "1", "-f"], ["-i"]),
+                (["-p", pid, "f", "--max-funcs", "0"], ["--max-funcs wants"])):
+            with self.subTest(args=args):
+                self.refuse(*args, status=2, words=words)
+
+    def test_no_such_function(self):
+        with Workload("funcs", ["threads", "1"]) as workload:
+            self.refuse("-p", workload.pid, "bussy", "1", status=1,
+                        words=["no function is called 'bussy'; similar: busy"])
+
+    def test_ten_thousand_functions(self):
+        functions = "".join(f"__attribute__((noipa)) void many_{i}(void) {{ calls++; }}\n"
+                            for i in range(10000))
+        calls = "".join(f"many_{i}();\n" for i in range(10000))
+        exe = self.build("gcc", "many.c", "#include <stdio.h>\nstatic int calls;\n" + functions +
+                         "int main(void) {\n" + calls + 'printf("done %d\\n", calls); }\n', "-O0")
+        self.refuse("many_*", "--", exe, status=1,
+                    words=["10000 functions match", "--max-funcs 10000"])
+        result, report = self.capture("many_*", "--max-funcs", "10000", command=[exe], timeout=100)
+        self.assertTrue(result.out.endswith("done 10000\n"), result)
+        rows = self.functions(report)
+        self.assertEqual(len(rows), 10000)
+        self.assertEqual({(row["calls"], row["returns"]) for row in rows.values()}, {(1, 1)})
+
+
+class Servers(Funcs):
+    def watch(self, pid, work, *args):
+        path = os.path.join(self.temp_dir(), "report.json")
+        with Tool("funcs", "-p", pid, "-v", "-o", path, *args) as tool:
+            tool.wait_capturing()
+            done = work()
+            tool.popen.send_signal(signal.SIGINT)
+            result = tool.finish()
+        self.assert_ok(result)
+        self.assertEqual(result.summary["lost"], 0, result)
+        with open(path, encoding="utf-8") as file:
+            return result, json.load(file), done
+
+    def test_handlers_of_coworkingd(self):
+        server = servers.coworkingd(self)
+        _, report, sent = self.watch(server.process.pid,
+                                     lambda: servers.load(server, "mix", "--seconds", "2"),
+                                     "coworkingd:handle_*")
+        rows = self.functions(report)
+        for handler, route in (("handle_rooms_list", "GET /rooms"),
+                               ("handle_rooms_get", "GET /rooms/*"),
+                               ("handle_bookings_add", "POST /bookings"),
+                               ("handle_bookings_add_done", "POST /bookings"),
+                               ("handle_auth_login", "POST /auth/login")):
+            self.assertEqual(rows[handler]["calls"], sent[route], handler)
+            self.assertEqual(rows[handler]["returns"], sent[route], handler)
+        # It has handed the hashing to another thread.
+        self.assertLess(rows["handle_auth_login"]["max_ns"], 30e6)
+
+    def test_functions_of_nginx_and_libc(self):
+        nginx = servers.Nginx(self)
+        _, report, _ = self.watch(nginx.pid, lambda: nginx.get(*["/a.txt"] * 47), "--children",
+                                  "ngx_http_process_request", "ngx_open_cached_file")
+        rows = self.functions(report)
+        self.assertEqual({name: row["calls"] for name, row in rows.items()},
+                         {"ngx_http_process_request": 47, "ngx_open_cached_file": 47})
