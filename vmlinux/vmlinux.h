@@ -160,13 +160,6 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
-#if defined(__TARGET_ARCH_arm64)
-/* asm/thread_info.h */
-struct thread_info {
-	__u64 preempt_count;
-};
-#endif
-
 /* linux/sched.h */
 struct sched_info { /* by the run queue's clock, which is not CLOCK_MONOTONIC */
 	unsigned long long last_arrival; /* on a CPU */
@@ -193,9 +186,6 @@ struct task_struct {
 	struct uprobe_task *utask;
 	int exit_code;
 	int wake_cpu;
-#if defined(__TARGET_ARCH_arm64)
-	struct thread_info thread_info;
-#endif
 };
 
 /* linux/bpf.h: the context of iter/task programs */
