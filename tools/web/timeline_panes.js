@@ -261,7 +261,7 @@ function requestDetails(app, q, box) {
 		box.append(el("h3", {}, "Longest waits"));
 		for (const w of q.waits)
 			box.append(el("p", {}, app.link(formatTime(w.length) + " " + stateName(t, w.state), Object.assign({ v: "picture", sel: "q" + q.index }, around(t, w.start, w.start + w.length))),
-				" at +" + formatTime(w.start - q.start) + (w.phase ? ", in phase " + t.phases[w.phase] : "")), stackList(t, w.stack));
+				" at +" + formatTime(w.start - q.start) + (w.phase ? ", in phase " + t.phases[w.phase] : "")), stackList(t, w.stack) || "");
 	}
 	const threads = new Set(statesOf(t, q).map(function (s) { return s.thread; }).filter(Boolean));
 	const by = el("p", {}, "Worked on by ");
