@@ -129,7 +129,7 @@ class Known(Timeline):
         pid, rounds, events = self.capture()
         spans = [e for e in events if e.get("cat") == "known"]
         self.assertEqual(len(spans), ROUNDS)
-        self.assertEqual([e["args"]["arg0"] for e in spans], list(range(ROUNDS)))
+        self.assertEqual([e["args"]["arg1"] for e in spans], list(range(ROUNDS)))
         sleeps = [e for e in events if e.get("cat") == "state" and e["name"] == "sleep"]
         self.assertEqual(len(sleeps), ROUNDS)
         for span, sleep, at in zip(spans, sleeps, rounds):
@@ -291,7 +291,7 @@ class Flight(Timeline):
     def test_probe_with_a_condition_fires_once_for_its_cause(self):
         with Told("timeline_known") as workload:
             tool = self.fly(
-                workload, "--trigger", "known:round__start(arg0==5)", "--after", "100ms"
+                workload, "--trigger", "known:round__start(arg1==5)", "--after", "100ms"
             )
             workload.go()
             workload.lines_until("done")
@@ -300,11 +300,11 @@ class Flight(Timeline):
             self.assert_ok(result)
             self.assertEqual(result.summary["dumps"], 1, result)
             rows = self.report(self.dumps(tool)[0])["triggers"]["tables"][0]["rows"]
-            self.assertEqual([r["trigger"] for r in rows], ["known:round__start(arg0==5)"])
+            self.assertEqual([r["trigger"] for r in rows], ["known:round__start(arg1==5)"])
 
     def test_condition_that_never_holds(self):
         with Told("timeline_known") as workload:
-            tool = self.fly(workload, "--trigger", "known:round__start(arg0>12)", "--trigger", "oom")
+            tool = self.fly(workload, "--trigger", "known:round__start(arg1>12)", "--trigger", "oom")
             workload.go()
             workload.lines_until("done")
             result = ended(tool)

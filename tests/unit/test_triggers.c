@@ -48,7 +48,7 @@ static void test_probes(void **state)
 	const char *why;
 
 	(void)state;
-	assert_int_equal(trigger_parse("shop:sold(arg2<=-7)", &t, &why), 0);
+	assert_int_equal(trigger_parse("shop:sold(arg3<=-7)", &t, &why), 0);
 	assert_string_equal(t.probe, "shop:sold");
 	assert_true(t.usdt);
 	assert_false(t.any);
@@ -61,7 +61,7 @@ static void test_probes(void **state)
 	assert_false(t.usdt);
 	assert_true(t.any);
 	trigger_release(&t);
-	assert_int_equal(trigger_parse("write(arg0==0x10)", &t, &why), 0);
+	assert_int_equal(trigger_parse("write(arg1==0x10)", &t, &why), 0);
 	assert_int_equal(t.value, 16);
 	trigger_release(&t);
 }
@@ -79,14 +79,15 @@ static void test_refused(void **state)
 		"signal>3",
 		"exit==1",
 		"rss>much",
-		"f(arg6==1)",
-		"f(arg0=1)",
-		"f(arg0==1",
+		"f(arg7==1)",
+		"f(arg1=1)",
+		"f(arg1==1",
 		"f(x==1)",
-		"(arg0==1)",
-		"f(arg0==)",
-		"f(arg0==1)junk",
+		"(arg1==1)",
+		"f(arg1==)",
+		"f(arg1==1)junk",
 		"latency > 5s",
+		"f(arg0==1)",
 		"f(arg99999999==1)",
 		"blocked>-1s",
 	};
@@ -261,7 +262,7 @@ static void test_probe_arguments(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "shop:sold(arg1<-7)");
+	begin(&f, "shop:sold(arg2<-7)");
 	assert_int_equal(triggers_probe(f.all, true, "shop:sold", args, 2, 1, 7, &f.hit), 1);
 	assert_int_equal(triggers_probe(f.all, true, "shop:bought", args, 2, 1, 7, &f.hit), 0);
 	assert_int_equal(triggers_probe(f.all, false, "shop:sold", args, 2, 1, 7, &f.hit), 0);

@@ -239,7 +239,7 @@ static uint32_t name_of(struct timeline_records *r, const char *s)
 	return trace_writer_string(r->writer, s);
 }
 
-/* All arguments that were recorded, as arg0, arg1, ..., the one that is a text as that. */
+/* All arguments that were recorded, as arg1, arg2, ..., the one that is a text as that. */
 static void plain_args(struct timeline_records *r, const struct timeline_probe *p,
 		       const struct timeline_record *rec, const char *text, struct event *e,
 		       struct event_arg *args)
@@ -247,7 +247,7 @@ static void plain_args(struct timeline_records *r, const struct timeline_probe *
 	char name[8];
 
 	for (unsigned int i = 0; i < p->nr_args; i++) {
-		snprintf(name, sizeof(name), "arg%u", i);
+		snprintf(name, sizeof(name), "arg%u", i + 1);
 		if (p->role.text == i + 1)
 			arg_text(e, args, name_of(r, name), text);
 		else

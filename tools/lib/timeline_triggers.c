@@ -106,12 +106,12 @@ static int parse_probe(const char *text, struct trigger *t, const char **ret_why
 	t->any = !open || !strcmp(open, "()");
 	if (t->any)
 		return 0;
-	*ret_why = "wants an argument from arg0 to arg5 compared with a number in its parentheses";
+	*ret_why = "wants an argument from arg1 to arg6 compared with a number in its parentheses";
 	if (strncmp(open + 1, "arg", 3) || end[-1] != ')' || !isdigit((unsigned char)open[4]))
 		return -EINVAL;
 	arg = strtoul(open + 4, &stop, 10);
-	at = arg < 6 ? parse_op(stop, &t->op) : NULL;
-	t->arg = arg;
+	at = arg >= 1 && arg <= 6 ? parse_op(stop, &t->op) : NULL;
+	t->arg = arg - 1;
 	return at ? parse_number(at, end - 1, &t->value) : -EINVAL;
 }
 

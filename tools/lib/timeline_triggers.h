@@ -16,7 +16,7 @@
  *	signal			a signal whose default is to end the process was delivered
  *	exit			a process of the target ended
  *	oom			the kernel ended it for lack of memory
- *	provider:probe(arg2>=500), function(arg1==0)	an argument of a probe, from arg0 on
+ *	provider:probe(arg2>=500), function(arg1==0)	an argument of a probe, from arg1 on
  */
 
 #include <stdbool.h>
@@ -54,7 +54,7 @@ struct trigger {
 	char *probe;	  /* PROBE: what to attach to, a USDT pattern or a function; owned */
 	bool usdt;	  /* PROBE: it is a USDT probe */
 	bool any;	  /* PROBE: without a condition */
-	unsigned int arg; /* PROBE */
+	unsigned int arg; /* PROBE: from 0 */
 	uint64_t fired;	  /* times */
 };
 
