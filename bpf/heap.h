@@ -114,10 +114,14 @@ struct heap_lifetimes {
 
 /* A thread that was seen allocating: sent once at first, and again when its name has changed. */
 #define HEAP_EVENT_THREAD (EVENT_ENGINE + 0)
-/* An address space is gone: its blocks are in memory no more. arg: enum heap_gone << 32 | space */
+/* An address space is gone: its blocks are in memory no more. arg: enum heap_gone << 32 | space. */
 #define HEAP_EVENT_GONE (EVENT_ENGINE + 1)
 
-enum heap_gone { HEAP_GONE_EXIT, HEAP_GONE_EXEC };
+enum heap_gone {
+	HEAP_GONE_EXIT,
+	HEAP_GONE_EXEC,
+	HEAP_GONE_EXEC_BY_THREAD, /* not by the main one: its task, and so its probes, are gone, too */
+};
 
 struct heap_thread_event {
 	struct event_header header; /* arg: serial number */

@@ -271,7 +271,8 @@ int BPF_PROG(heap_exec, struct task_struct *task, pid_t old_pid)
 	thread_drop(old_pid); /* who calls exec gets the leader's number */
 	p = bpf_map_lookup_elem(&heap_procs, &tgid);
 	if (p)
-		space_gone(tgid, p, HEAP_GONE_EXEC);
+		space_gone(tgid, p,
+			   (__u32)old_pid == tid ? HEAP_GONE_EXEC : HEAP_GONE_EXEC_BY_THREAD);
 	new.space = new_space();
 	bpf_map_update_elem(&heap_procs, &tgid, &new, BPF_ANY);
 	return 0;

@@ -84,9 +84,13 @@ static const struct known_name names[] = {
 /* Of allocators that are built into a program; their symbols may be local. */
 static const char *const prefixes[] = { "je_", "_rjem_", "mi_", "tc_" };
 
-/* Symbols by which glibc is known, and its dynamic linker, whose malloc (before 2.31) is its own. */
-#define GLIBC_MARK  "__libc_memalign"
-#define LINKER_MARK "_dl_mcount"
+/*
+ * Symbols by which glibc is known; and its dynamic linker, whose malloc (before 2.31) is its own,
+ * but which also is in every static program, where the third one is as well.
+ */
+#define GLIBC_MARK   "__libc_memalign"
+#define LINKER_MARK  "_dl_mcount"
+#define PROGRAM_MARK "__libc_start_main"
 
 /* The probe's arguments by kind: bit n: argument n. */
 static const uint8_t wanted_args[] = {
@@ -141,7 +145,7 @@ static int name_index(const char *symbol, bool *ret_prefixed)
 struct defined {
 	const struct sym_raw *plain[ARRAY_SIZE(names)];
 	const struct sym_raw *prefixed[ARRAY_SIZE(names)];
-	bool glibc, linker;
+	bool glibc, linker, program;
 };
 
 static void note_symbol(struct defined *d, const struct sym_builder *b, const struct sym_raw *s)
@@ -152,6 +156,8 @@ static void note_symbol(struct defined *d, const struct sym_builder *b, const st
 
 	if (!strcmp(name, LINKER_MARK))
 		d->linker = true;
+	else if (!strcmp(name, PROGRAM_MARK))
+		d->program = true;
 	if (s->plt || !s->function || !s->size)
 		return;
 	if (!strcmp(name, GLIBC_MARK))
@@ -235,7 +241,7 @@ static int search_object(struct search *s, struct object *obj)
 	err = sym_builder_read(&b, obj->elf->elf, NULL, &has_symtab);
 	for (size_t i = 0; i < b.n && !err; i++)
 		note_symbol(&d, &b, &b.raw[i]);
-	if (!err && !d.linker)
+	if (!err && (!d.linker || d.program))
 		err = take(s, obj, &b, &d);
 	free(b.raw);
 	free(b.strings);

@@ -345,6 +345,14 @@ int attach_sites(struct attach *a, const struct attach_to *to, struct attach_sit
 	return attached;
 }
 
+void attach_move(struct attach *to, struct attach *from)
+{
+	for (size_t i = 0; i < from->nr; i++)
+		keep(to, from->fds[i]);
+	free(from->fds);
+	*from = (struct attach){ 0 };
+}
+
 void attach_release(struct attach *a)
 {
 	detach_from(a, 0);

@@ -90,6 +90,9 @@ struct attach_to {
  */
 int attach_sites(struct attach *a, const struct attach_to *to, struct attach_site *sites, size_t n);
 
+/* `from` gives all that it has to `to`, and is empty then; for lack of memory it is detached. */
+void attach_move(struct attach *to, struct attach *from);
+
 /* Detach all: takes tens of ms for a multi link, 0.1 s for each perf uprobe. a is empty then. */
 void attach_release(struct attach *a);
 

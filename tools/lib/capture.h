@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define CAPTURE_PC_LOADED UINT64_MAX
+
 /*
  * What all capture engines can do, so that a command can drive any of them. Life: add targets,
  * start, poll until done, stop, use the results. `capture` is the engine's own object. Functions
@@ -20,7 +22,8 @@ struct capture_ops {
 	/*
 	 * Put probes into a command that stands still in its dynamic linker, in a system call at
 	 * address pc; its mappings are known. Called again at the next system call while it returns
-	 * 0; 1: it may run on. May be NULL.
+	 * 0; 1: it may run on. pc CAPTURE_PC_LOADED: it has left its dynamic linker for certain. May
+	 * be NULL.
 	 */
 	int (*place)(void *capture, pid_t pid, uint64_t pc);
 	/* A command that was added before its exec begins to run now. May be NULL. */

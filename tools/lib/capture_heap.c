@@ -20,13 +20,13 @@
 #define SWEEP_NS      1000000000ULL
 #define SWEEP_AT_ONCE 1000 /* spaces: with so many gone, sweep whatever the time */
 
-/* How often the allocator of a process that runs another program is looked for, at each poll. */
-#define EXEC_TRIES 50
+#define EXEC_NS	      5000000000ULL
 
 /* A process that runs another program: its allocator may be another, too. */
 struct execed {
 	pid_t pid;
-	unsigned int tries;
+	uint32_t generation; /* of the mappings that it was looked for in */
+	uint64_t until_ns;
 };
 
 struct capture_heap {
@@ -137,11 +137,14 @@ static int on_gone(struct capture_heap *c, const struct event_header *e)
 	enum heap_gone why = e->arg >> 32;
 
 	heap_table_gone(&c->table, (uint32_t)e->arg, why);
-	if (why != HEAP_GONE_EXEC)
+	if (why == HEAP_GONE_EXIT)
 		return 0;
+	if (why == HEAP_GONE_EXEC_BY_THREAD)
+		heap_probes_forget(&c->probes, (pid_t)e->tgid);
 	if (array_grow((void **)&c->execed, c->nr_execed, &c->cap_execed, sizeof(*c->execed)))
 		return -ENOMEM;
-	c->execed[c->nr_execed++] = (struct execed){ .pid = e->tgid };
+	c->execed[c->nr_execed++] =
+		(struct execed){ .pid = (pid_t)e->tgid, .until_ns = now_ns() + EXEC_NS };
 	return 0;
 }
 
@@ -249,23 +252,33 @@ static int probe(struct capture_heap *c, pid_t pid)
 	return err ? watch_fail(&c->watch, err, "%s", c->probes.error) : 0;
 }
 
-/* A process that runs another program: look until its allocator is mapped, at each poll. */
-static void probe_execed(struct capture_heap *c)
+/* Returns whether to look again when there are new mappings. */
+static bool probe_execed_one(struct capture_heap *c, struct execed *e, uint64_t now)
+{
+	const struct target_process *p = target_find(&c->watch.target, e->pid);
+	uint32_t generation = p && p->region ? p->region->generation : 0;
+
+	if (!p)
+		return false;
+	if (generation != e->generation) {
+		e->generation = generation;
+		if (!heap_probes_add(&c->probes, &c->watch.target, e->pid))
+			return false;
+	}
+	if (now < e->until_ns)
+		return true;
+	c->unprobed++;
+	return false;
+}
+
+/* Processes that run another program: look until their allocators are mapped. */
+static void probe_execed(struct capture_heap *c, uint64_t now)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < c->nr_execed; i++) {
-		struct execed *e = &c->execed[i];
-		int err;
-
-		if (!target_find(&c->watch.target, e->pid))
-			continue;
-		err = heap_probes_add(&c->probes, &c->watch.target, e->pid);
-		if (!err || e->tries++ > EXEC_TRIES)
-			c->unprobed += err != 0;
-		else
-			c->execed[n++] = *e;
-	}
+	for (size_t i = 0; i < c->nr_execed; i++)
+		if (probe_execed_one(c, &c->execed[i], now))
+			c->execed[n++] = c->execed[i];
 	if (n != c->nr_execed)
 		tell_internal(c);
 	c->nr_execed = n;
@@ -389,7 +402,7 @@ static int heap_poll(void *capture)
 
 	if (err)
 		return err;
-	probe_execed(c);
+	probe_execed(c, now);
 	sweep(c, now);
 	if (!c->nr_points || now - c->points[c->nr_points - 1].time_ns >= c->point_ns)
 		take_point(c, now);

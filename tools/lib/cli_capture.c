@@ -16,6 +16,7 @@
 #define POLL_NS	    100000000ULL
 #define PROGRESS_NS 1000000000ULL
 #define EXEC_NS	    1000000000ULL
+#define STEP_NS	    200000000ULL
 
 struct session {
 	struct cli_capture *c;
@@ -37,13 +38,17 @@ static int fail(const struct session *s)
 static int place_probes(struct session *s)
 {
 	const struct capture_ops *ops = s->c->ops;
+	int placed = ops->place ? 0 : 1, err = 0;
 	uint64_t pc = 0;
-	int placed = ops->place ? 0 : 1;
 
-	while (!placed) {
+	while (!placed && !err) {
 		placed = ops->place(s->c->capture, s->launch.pid, pc);
-		if (!placed && launch_step(&s->launch, &pc))
-			return 0;
+		if (placed)
+			break;
+		err = launch_step(&s->launch, STEP_NS, &pc);
+		/* Whatever computes for so long is the program. */
+		if (err == -ETIMEDOUT)
+			placed = ops->place(s->c->capture, s->launch.pid, CAPTURE_PC_LOADED);
 	}
 	return placed < 0 ? placed : 0;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "capture.h"
 #include "load_order.h"
 #include "util.h"
 
@@ -16,7 +17,12 @@ struct batch {
 
 void heap_probes_release(struct heap_probes *p)
 {
-	attach_release(&p->attach);
+	struct attach all = { 0 };
+
+	/* In one go: links that are closed at the same time take half as long. */
+	for (size_t i = 0; i < p->nr_probed; i++)
+		attach_move(&all, &p->probed[i].attach);
+	attach_release(&all);
 	free(p->probed);
 	p->probed = NULL;
 	p->nr_probed = p->cap_probed = 0;
@@ -29,6 +35,18 @@ static bool is_probed(const struct heap_probes *p, uint32_t object, pid_t pid)
 		    (p->probed[i].pid == pid || p->probed[i].pid == -1))
 			return true;
 	return false;
+}
+
+void heap_probes_forget(struct heap_probes *p, pid_t pid)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nr_probed; i++)
+		if (p->probed[i].pid == pid)
+			attach_release(&p->probed[i].attach);
+		else
+			p->probed[n++] = p->probed[i];
+	p->nr_probed = n;
 }
 
 /* Has the object been probed in any process? Then its sites are counted. */
@@ -48,7 +66,8 @@ static bool needs_return(const struct heap_probes *p, enum heap_kind kind)
 	return !p->alloc_only || (kind != HEAP_ALLOC && kind != HEAP_CALLOC);
 }
 
-static int attach_batch(struct heap_probes *p, const struct object *obj, pid_t pid, struct batch *b)
+static int attach_batch(struct heap_probes *p, const struct object *obj, pid_t pid, struct batch *b,
+			struct attach *ret)
 {
 	struct attach_to to = { .elf = obj->elf, .pid = pid };
 	struct attach_site *sites[] = { b->returns, b->calls };
@@ -59,7 +78,7 @@ static int attach_batch(struct heap_probes *p, const struct object *obj, pid_t p
 	for (int i = 0; i < 2; i++) {
 		to.returns = i == 0;
 		to.prog_fd = to.returns ? p->return_prog : p->call_prog;
-		n = attach_sites(&p->attach, &to, sites[i], nr[i]);
+		n = attach_sites(ret, &to, sites[i], nr[i]);
 		for (size_t j = 0; j < nr[i] && !err; j++)
 			err = sites[i][j].err;
 		if (n < 0)
@@ -78,6 +97,7 @@ static int probe_object(struct heap_probes *p, const struct allocator *a, size_t
 	struct object *obj = a->items[first].object;
 	struct batch b = { .calls = calloc(n, sizeof(*b.calls)),
 			   .returns = calloc(n, sizeof(*b.returns)) };
+	struct attach attach = { 0 };
 	bool known = is_known(p, obj->id);
 	int err;
 
@@ -102,9 +122,11 @@ static int probe_object(struct heap_probes *p, const struct allocator *a, size_t
 		p->nr_stepped += f->site.class == PROBE_STEPPED;
 	}
 	if (!err)
-		err = attach_batch(p, obj, pid, &b);
+		err = attach_batch(p, obj, pid, &b, &attach);
 	if (!err)
-		p->probed[p->nr_probed++] = (struct heap_probed){ obj->id, pid };
+		p->probed[p->nr_probed++] = (struct heap_probed){ obj->id, pid, attach };
+	else
+		attach_release(&attach);
 	free(b.calls);
 	free(b.returns);
 	return err;
@@ -157,36 +179,38 @@ static const struct unwind_mapping *mapping_at(const struct target *t, pid_t pid
 }
 
 /* Is the dynamic linker done: does code run that is not its own? */
-static bool is_loaded(const struct target *t, pid_t pid, uint64_t pc, const struct allocator *a)
+static bool is_loaded(const struct target *t, pid_t pid, uint64_t pc, uint32_t malloc_object)
 {
 	const struct unwind_mapping *m = mapping_at(t, pid, pc);
 	uint64_t linker;
 
-	if (load_order_linker(pid, &linker) || !linker)
+	if (pc == CAPTURE_PC_LOADED || load_order_linker(pid, &linker) || !linker)
 		return true;
-	/* Where the linker is the C library, too (musl), it never leaves it. */
-	for (size_t i = 0; i < a->nr; i++)
-		if (m && a->items[i].object->id == m->object)
-			return true;
-	return m && m->bias != linker;
+	/* One that is the C library, too (musl), is never left. */
+	return m && (m->bias != linker || m->object == malloc_object);
 }
 
 int heap_probes_place(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc)
 {
-	struct allocator a;
-	int err, found;
+	const struct target_process *process = target_find(t, pid);
+	uint32_t generation = process && process->region ? process->region->generation : 0;
+	bool loaded = is_loaded(t, pid, pc, p->malloc_object);
+	struct allocator a = { 0 };
+	int err = 0;
 
-	found = allocator_find(&a, t, pid);
-	err = found;
-	if (!found)
-		err = probe(p, &a, pid);
-	else
+	/* Its malloc may be there while other names are in objects that are still to come. */
+	if (!p->complete && (generation != p->generation || loaded)) {
+		p->generation = generation;
+		err = allocator_find(&a, t, pid);
 		snprintf(p->error, sizeof(p->error), "%s", a.error);
-	/* Its malloc may be there, while other names are in objects that are still to come. */
-	if (!err)
-		err = a.complete || is_loaded(t, pid, pc, &a);
-	else if (found == -ENOENT && !is_loaded(t, pid, pc, &a))
-		err = 0;
-	allocator_release(&a);
-	return err;
+		if (!err) {
+			p->complete = a.complete;
+			p->malloc_object = a.items[0].object->id;
+			err = probe(p, &a, pid);
+		} else if (err == -ENOENT && !loaded) {
+			err = 0;
+		}
+		allocator_release(&a);
+	}
+	return err ? err : loaded;
 }

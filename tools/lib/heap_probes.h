@@ -26,17 +26,21 @@
 struct heap_probed {
 	uint32_t object;
 	pid_t pid; /* -1: all */
+	struct attach attach;
 };
 
 struct heap_probes {
 	int call_prog, return_prog; /* descriptors; borrowed */
 	bool everywhere;
 	bool alloc_only;
-	struct attach attach;
 	struct heap_probed *probed;
 	size_t nr_probed, cap_probed;
 	size_t nr_sites, nr_stepped; /* different ones; of these, single-stepped */
-	char error[640];	     /* a sentence without a full stop */
+	/* Of heap_probes_place(): */
+	uint32_t generation;	/* of the mappings that were looked at */
+	uint32_t malloc_object; /* 0: not found yet */
+	bool complete;		/* no name is missing */
+	char error[640];	/* a sentence without a full stop */
 };
 
 /*
@@ -51,6 +55,12 @@ int heap_probes_add(struct heap_probes *p, const struct target *t, pid_t pid);
  * the next system call; or as heap_probes_add.
  */
 int heap_probes_place(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc);
+
+/*
+ * The probes of process pid are bound to a task that is gone: another thread than the main one runs
+ * another program. heap_probes_add() places new ones.
+ */
+void heap_probes_forget(struct heap_probes *p, pid_t pid);
 
 /* Take them away. Tens of ms; with perf uprobes 0.1 s each. */
 void heap_probes_release(struct heap_probes *p);

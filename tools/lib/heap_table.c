@@ -142,7 +142,7 @@ static void drop(struct heap_table *t, const struct heap_block *b, enum heap_gon
 		return;
 	s = &t->sites[b->site];
 	note_peak(t, s);
-	if (why == HEAP_GONE_EXEC) {
+	if (why != HEAP_GONE_EXIT) {
 		ADD(s->execed, 1);
 		ADD(s->execed_bytes, b->size);
 	} else {
@@ -155,7 +155,7 @@ static void drop(struct heap_table *t, const struct heap_block *b, enum heap_gon
 /* Which gone spaces are swept: HEAP_GONE_* + 1 of `gone`. */
 static bool is_due(const struct heap_table *t, uint32_t space, bool exited)
 {
-	return t->gone[space] == HEAP_GONE_EXEC + 1 || (exited && t->gone[space]);
+	return t->gone[space] > HEAP_GONE_EXIT + 1 || (exited && t->gone[space]);
 }
 
 static void sweep_slot(struct heap_table *t, struct heap_bucket *b, int slot, bool exited)

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "util.h"
+
 /* The child's exit status when exec failed, as in shells. */
 #define EXEC_FAILED 127
 
@@ -84,31 +86,77 @@ int launch_exec(struct launch *l)
 /* With PTRACE_O_TRACESYSGOOD a stop at a system call is no SIGTRAP that somebody sent. */
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
-int launch_step(struct launch *l, uint64_t *ret_pc)
+/*
+ * Wait for the next stop, until the time is over (0: without end). Returns 0 and the stop's signal;
+ * -ETIMEDOUT, -ECHILD when it has ended, others from the system.
+ */
+static int next_stop(struct launch *l, uint64_t until_ns, int *ret_signal)
+{
+	unsigned int us = 10;
+	int status;
+	pid_t pid;
+
+	for (;;) {
+		pid = waitpid(l->pid, &status, until_ns ? WNOHANG : 0);
+		if (pid < 0 && errno != EINTR)
+			return -errno;
+		if (pid == l->pid)
+			break;
+		if (until_ns && now_ns() >= until_ns)
+			return -ETIMEDOUT;
+		usleep(us);
+		us = MIN(2 * us, 1000U);
+	}
+	if (WIFSTOPPED(status)) {
+		*ret_signal = WSTOPSIG(status);
+		return 0;
+	}
+	l->reaped = 1;
+	l->status = status;
+	return -ECHILD;
+}
+
+/* Run on to a stop of one kind; other signals that come reach the command. */
+static int run_to(struct launch *l, int signal, uint64_t until_ns)
+{
+	int got = 0, err;
+
+	do {
+		if (ptrace(PTRACE_SYSCALL, l->pid, NULL, (long)(got == SYSCALL_STOP ? 0 : got)))
+			return -errno;
+		err = next_stop(l, until_ns, &got);
+	} while (!err && got != signal);
+	return err;
+}
+
+/* It runs: make it stand still by a signal that it does not get to see. */
+static int halt(struct launch *l)
+{
+	int signal, err;
+
+	if (kill(l->pid, SIGSTOP))
+		return -errno;
+	err = next_stop(l, 0, &signal);
+	return err || signal == SIGSTOP ? err : run_to(l, SIGSTOP, 0);
+}
+
+int launch_step(struct launch *l, uint64_t timeout_ns, uint64_t *ret_pc)
 {
 	struct __ptrace_syscall_info info = { 0 };
-	long signal = 0;
-	int status;
+	int err;
 
 	if (ptrace(PTRACE_SETOPTIONS, l->pid, NULL, PTRACE_O_TRACESYSGOOD))
 		return -errno;
-	do {
-		if (ptrace(PTRACE_SYSCALL, l->pid, NULL, signal))
-			return -errno;
-		while (waitpid(l->pid, &status, 0) < 0)
-			if (errno != EINTR)
-				return -errno;
-		if (!WIFSTOPPED(status)) {
-			l->reaped = 1;
-			l->status = status;
-			return -ECHILD;
-		}
-		signal = WSTOPSIG(status);
-	} while (signal != SYSCALL_STOP);
-	if (ptrace(PTRACE_GET_SYSCALL_INFO, l->pid, sizeof(info), &info) < 0)
-		return -errno;
-	*ret_pc = info.instruction_pointer;
-	return 0;
+	err = run_to(l, SYSCALL_STOP, now_ns() + timeout_ns);
+	if (err == -ETIMEDOUT) {
+		err = halt(l);
+		return err ? err : -ETIMEDOUT;
+	}
+	if (!err && ptrace(PTRACE_GET_SYSCALL_INFO, l->pid, sizeof(info), &info) < 0)
+		err = -errno;
+	if (!err)
+		*ret_pc = info.instruction_pointer;
+	return err;
 }
 
 int launch_run(struct launch *l)

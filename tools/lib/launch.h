@@ -30,9 +30,10 @@ int launch_run(struct launch *l);
 
 /*
  * Before launch_run: let it go on to where it enters or leaves a system call, next. Returns 0 and
- * in *ret_pc where that is; -ECHILD when it has ended; others from ptrace. Signals reach it.
+ * in *ret_pc where that is; -ETIMEDOUT when it has made none for so long, and stands still
+ * somewhere; -ECHILD when it has ended; others from ptrace. Signals reach it.
  */
-int launch_step(struct launch *l, uint64_t *ret_pc);
+int launch_step(struct launch *l, uint64_t timeout_ns, uint64_t *ret_pc);
 
 /* Reap the child if it has ended (wait: until it does). Returns 1 if reaped, 0 if not yet. */
 int launch_reap(struct launch *l, int wait);
