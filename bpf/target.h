@@ -56,11 +56,12 @@ _Static_assert(sizeof(struct unwind_mapping) == 64, "shared with BPF");
 
 /* The records of the ring buffer begin with this. */
 enum event_type {
-	EVENT_STACK = 1, /* struct stack_event */
+	EVENT_STACK = 1, /* struct stack_event; not in the ring buffer but in the log of stacks */
 	EVENT_FORK,	 /* tgid: the child; arg: the parent. It runs with the parent's mappings */
 	EVENT_EXEC,	 /* tgid has a new program; its mappings are forgotten */
 	EVENT_EXIT,	 /* the last thread of tgid has gone */
 	EVENT_MISS,	 /* arg: an address of tgid that no known mapping covers */
+	EVENT_STACKS,	 /* the log of stacks fills: read it */
 	EVENT_ENGINE = 64, /* from here on: a tool's own records */
 };
 

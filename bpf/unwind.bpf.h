@@ -27,7 +27,7 @@
 #define WALK_CHUNK_SHIFT    16
 #define WALK_CHUNK_BITS	    8
 #define WALK_TRAILS	    64
-#define WALK_TRAIL_FRAMES   24
+#define WALK_TRAIL_FRAMES   16
 #define WALK_NO_OBJECT	    0xffffffffU
 #define WALK_MISS_NS	    10000000 /* between two notices of an address in no mapping */
 
@@ -75,8 +75,8 @@ struct {
  * miss less often, and cost more.)
  *
  * All CPUs share the memos. `seq` is odd while one is written; who sees it change searches instead,
- * who finds it odd does not write (x86 keeps loads in order, and stores). `generation` is that of the mappings by which the row was found,
- * so that no memo outlives them.
+ * who finds it odd does not write. (x86, the only one with rows, keeps loads in order, and stores.)
+ * `generation` is that of the mappings by which the row was found, so that no memo outlives them.
  */
 struct walk_memo {
 	__u64 start;
@@ -126,6 +126,7 @@ struct walk {
 	__u32 reserved;
 	__u64 window[UNWIND_WINDOW / 8];
 	struct stack_event event;
+	__u64 rounding[2]; /* events are copied by whole lines */
 };
 
 _Static_assert(sizeof(struct walk) <= 32768, "the most that a per-CPU element can hold");

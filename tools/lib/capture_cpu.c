@@ -15,7 +15,7 @@ struct capture_cpu {
 	struct watch watch;
 	struct cpu_bpf *bpf;
 	struct sampler sampler;
-	uint64_t emptied_at; /* watch.new_stacks when `counts` was last emptied */
+	uint64_t emptied_at; /* watch.new_stacks when the counts were last taken */
 	uint64_t unmatched;
 	uint64_t pauses;
 	bool running;
@@ -111,24 +111,11 @@ static int cpu_start(void *capture)
 
 /* ---------------------------------------------------------------- collecting ---- */
 
-static int take_count(void *arg, const void *key, const void *value)
+/* Only while no sample can come. */
+static void collect_counts(struct capture_cpu *c)
 {
-	struct capture_cpu *c = arg;
-	uint64_t n = *(const uint64_t *)value;
-
-	if (stacks_count(&c->watch.stacks, key, n))
-		c->unmatched += n;
-	return 0;
-}
-
-/* Empty `counts`. Only while no sample can come. */
-static int collect_counts(struct capture_cpu *c)
-{
-	int err = watch_drain(bpf_map__fd(c->bpf->maps.counts), sizeof(struct stack_key),
-			      sizeof(uint64_t), take_count, c);
-
+	c->unmatched += stack_feed_counts(&c->watch.feed, &c->watch.stacks);
 	c->emptied_at = c->watch.new_stacks;
-	return err ? watch_fail(&c->watch, err, "cannot collect: %s", strerror(-err)) : 0;
 }
 
 static int cpu_fd(const void *capture)
@@ -148,7 +135,7 @@ static int cpu_poll(void *capture)
 	sampler_enable(&c->sampler, false);
 	err = watch_consume(&c->watch);
 	if (!err)
-		err = collect_counts(c);
+		collect_counts(c);
 	c->pauses++;
 	sampler_enable(&c->sampler, true);
 	return err;
@@ -178,7 +165,9 @@ static int cpu_stop(void *capture)
 	c->running = false;
 	sampler_enable(&c->sampler, false);
 	err = watch_consume(&c->watch);
-	return err ? err : collect_counts(c);
+	if (!err)
+		collect_counts(c);
+	return err;
 }
 
 void capture_cpu_stats(struct capture_cpu *c, struct capture_cpu_stats *ret)

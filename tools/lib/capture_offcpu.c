@@ -315,24 +315,6 @@ static int collect_waits(struct capture_offcpu *c)
 	return err ? watch_fail(&c->watch, err, "cannot collect: %s", strerror(-err)) : 0;
 }
 
-static int forget(void *arg, const void *key, const void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)value;
-	return 0;
-}
-
-/* Names of stacks whose frames are here already: one that comes again is sent again. */
-static int collect_names(struct capture_offcpu *c)
-{
-	int err = watch_drain(bpf_map__fd(c->bpf->maps.stacks), sizeof(uint64_t), sizeof(uint32_t),
-			      forget, c);
-
-	c->stacks_at = c->watch.new_stacks;
-	return err ? watch_fail(&c->watch, err, "cannot collect: %s", strerror(-err)) : 0;
-}
-
 static int offcpu_poll(void *capture)
 {
 	struct capture_offcpu *c = capture;
@@ -340,8 +322,11 @@ static int offcpu_poll(void *capture)
 
 	if (!err && c->bpf->bss->new_keys - c->keys_at > OFFCPU_MAX_KEYS / 2)
 		err = collect_waits(c);
-	if (!err && c->watch.new_stacks - c->stacks_at > STACK_MAX_KEYS / 2)
-		err = collect_names(c);
+	/* Stacks whose frames are here: one that comes again is sent again. */
+	if (!err && c->watch.new_stacks - c->stacks_at > STACK_MAX_KEYS / 2) {
+		stack_feed_forget(&c->watch.feed);
+		c->stacks_at = c->watch.new_stacks;
+	}
 	return err;
 }
 

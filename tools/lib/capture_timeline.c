@@ -377,28 +377,16 @@ static int timeline_start(void *capture)
 
 /* ---------------------------------------------------------------- collecting ---- */
 
-static int forget(void *arg, const void *key, const void *value)
-{
-	(void)arg;
-	(void)key;
-	(void)value;
-	return 0;
-}
-
 /*
  * `stacks` only says which are known to user space. Forgetting them all makes room for others; one
  * that comes again is sent again, and known.
  */
-static int forget_stacks(struct capture_timeline *c)
+static void forget_stacks(struct capture_timeline *c)
 {
-	int err = 0;
-
-	if (c->watch.new_stacks - c->emptied_at > STACK_MAX_KEYS / 2) {
-		err = watch_drain(bpf_map__fd(c->bpf->maps.stacks), sizeof(__u64), sizeof(__u32),
-				  forget, NULL);
-		c->emptied_at = c->watch.new_stacks;
-	}
-	return err;
+	if (c->watch.new_stacks - c->emptied_at <= STACK_MAX_KEYS / 2)
+		return;
+	stack_feed_forget(&c->watch.feed);
+	c->emptied_at = c->watch.new_stacks;
 }
 
 static int timeline_poll(void *capture)
@@ -411,9 +399,8 @@ static int timeline_poll(void *capture)
 		err = update_probes(c);
 	if (err)
 		return err;
+	forget_stacks(c);
 	err = c->record_err;
-	if (!err)
-		err = forget_stacks(c);
 	if (!err && c->running)
 		err = timeline_gauges_read(&c->gauges, &c->watch.target, &c->records, now);
 	if (!err)

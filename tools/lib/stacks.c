@@ -48,6 +48,12 @@ void stacks_release(struct stacks *s)
 	stacks_init(s);
 }
 
+/* Hashes of the BPF programs' are odd, names that others give may be small numbers. */
+static size_t slot_of(uint64_t hash, size_t slots)
+{
+	return (hash * 0x9e3779b97f4a7c15ULL) >> 32 & (slots - 1);
+}
+
 /* Double a table of index + 1 and put its entries back by hash_of(entry). */
 static int rehash(uint32_t **table, size_t *slots, size_t nr, const struct stacks *s,
 		  uint64_t (*hash_of)(const struct stacks *, size_t))
@@ -61,7 +67,7 @@ static int rehash(uint32_t **table, size_t *slots, size_t nr, const struct stack
 	if (!t)
 		return -ENOMEM;
 	for (size_t i = 0; i < nr; i++) {
-		size_t at = hash_of(s, i) & (n - 1);
+		size_t at = slot_of(hash_of(s, i), n);
 
 		while (t[at])
 			at = (at + 1) & (n - 1);
@@ -78,26 +84,26 @@ static uint64_t stack_hash(const struct stacks *s, size_t i)
 	return s->items[i].hash;
 }
 
-static uint64_t key_hash(const struct stacks *s, size_t i)
+static uint64_t count_hash(const struct stacks *s, size_t i)
 {
-	return hash_bytes(&s->counts[i].key, sizeof(s->counts[i].key));
+	return s->counts[i].hash;
 }
 
 /* The slot of a stack: holding it, or empty. */
 static uint32_t *find_stack(const struct stacks *s, uint64_t hash)
 {
-	size_t at = hash & (s->hash_slots - 1);
+	size_t at = slot_of(hash, s->hash_slots);
 
 	while (s->by_hash[at] && s->items[s->by_hash[at] - 1].hash != hash)
 		at = (at + 1) & (s->hash_slots - 1);
 	return &s->by_hash[at];
 }
 
-static uint32_t *find_key(const struct stacks *s, const struct stack_key *key)
+static uint32_t *find_key(const struct stacks *s, uint64_t hash)
 {
-	size_t at = hash_bytes(key, sizeof(*key)) & (s->key_slots - 1);
+	size_t at = slot_of(hash, s->key_slots);
 
-	while (s->by_key[at] && memcmp(&s->counts[s->by_key[at] - 1].key, key, sizeof(*key)))
+	while (s->by_key[at] && s->counts[s->by_key[at] - 1].hash != hash)
 		at = (at + 1) & (s->key_slots - 1);
 	return &s->by_key[at];
 }
@@ -119,7 +125,8 @@ static int add_stack(struct stacks *s, const struct stack_event *e, uint32_t *sl
 		s->frames = frames;
 		s->cap_frames = want;
 	}
-	memcpy(s->frames + s->nr_frames, e->frames, e->nr_frames * sizeof(*e->frames));
+	if (e->nr_frames)
+		memcpy(s->frames + s->nr_frames, e->frames, e->nr_frames * sizeof(*e->frames));
 	s->items[s->nr++] = (struct stack){
 		.hash = e->header.arg,
 		.nr_frames = e->nr_frames,
@@ -147,7 +154,7 @@ int stacks_event(struct stacks *s, const struct stack_event *e, size_t size)
 		return -EINVAL;
 	err = rehash(&s->by_hash, &s->hash_slots, s->nr, s, stack_hash);
 	if (!err)
-		err = rehash(&s->by_key, &s->key_slots, s->nr_counts, s, key_hash);
+		err = rehash(&s->by_key, &s->key_slots, s->nr_counts, s, count_hash);
 	if (err)
 		return err;
 	slot = find_stack(s, e->header.arg);
@@ -155,21 +162,22 @@ int stacks_event(struct stacks *s, const struct stack_event *e, size_t size)
 	if (err)
 		return err;
 	key = (struct stack_key){ e->header.arg, e->header.tgid, e->tid };
-	at = find_key(s, &key);
+	at = find_key(s, stack_key_hash(key));
 	if (*at)
 		return 0;
 	err = array_grow((void **)&s->counts, s->nr_counts, &s->cap_counts, sizeof(*s->counts));
 	if (err)
 		return err;
-	s->counts[s->nr_counts] = (struct stack_count){ .key = key, .stack = *slot - 1 };
+	s->counts[s->nr_counts] =
+		(struct stack_count){ .key = key, .hash = stack_key_hash(key), .stack = *slot - 1 };
 	memcpy(s->counts[s->nr_counts].comm, e->comm, STACK_COMM_LEN - 1);
 	*at = ++s->nr_counts;
 	return 0;
 }
 
-int stacks_count(struct stacks *s, const struct stack_key *key, uint64_t n)
+int stacks_count(struct stacks *s, uint64_t key_hash, uint64_t n)
 {
-	uint32_t *at = s->key_slots ? find_key(s, key) : NULL;
+	uint32_t *at = s->key_slots ? find_key(s, key_hash) : NULL;
 
 	if (!at || !*at)
 		return -ENOENT;

@@ -27,7 +27,8 @@ struct stack {
 
 struct stack_count {
 	struct stack_key key;
-	size_t stack; /* into stacks.items */
+	uint64_t hash; /* stack_key_hash(key) */
+	size_t stack;  /* into stacks.items */
 	char comm[STACK_COMM_LEN];
 	uint64_t count;
 };
@@ -52,8 +53,8 @@ void stacks_release(struct stacks *s);
  */
 int stacks_event(struct stacks *s, const struct stack_event *e, size_t size);
 
-/* Add n to a key's count. Returns 0, or -ENOENT when its record never came. */
-int stacks_count(struct stacks *s, const struct stack_key *key, uint64_t n);
+/* Add n to the count of a key, by its hash. Returns 0, or -ENOENT when its record never came. */
+int stacks_count(struct stacks *s, uint64_t key_hash, uint64_t n);
 
 /* The index of the stack with this hash in items; -1 when its record never came. */
 ssize_t stacks_find(const struct stacks *s, uint64_t hash);

@@ -56,6 +56,7 @@ void watch_release(struct watch *w)
 	if (w->epoll_fd >= 0)
 		close(w->epoll_fd);
 	target_release(&w->target);
+	stack_feed_release(&w->feed);
 	stacks_release(&w->stacks);
 	watch_init(w);
 }
@@ -112,14 +113,10 @@ static int on_event(void *arg, void *data, size_t size)
 
 	if (size < sizeof(*e))
 		return 0;
-	if (e->type == EVENT_STACK) {
-		err = stacks_event(&w->stacks, data, size);
-		w->new_stacks++;
-	} else if (e->type >= EVENT_ENGINE) {
+	if (e->type >= EVENT_ENGINE)
 		err = w->on_record ? w->on_record(w->arg, e, size) : 0;
-	} else {
+	else
 		err = target_event(&w->target, e);
-	}
 	if (err && err != -EINVAL)
 		w->callback_err = err;
 	return 0;
@@ -213,6 +210,9 @@ int watch_open(struct watch *w, struct bpf_object *obj, const struct watch_optio
 		if (bpf_map_update_elem(map_fd(w, "tids"), &tid, &one, 0))
 			return watch_fail(w, -errno, "too many threads are asked for");
 	}
+	err = stack_feed_init(&w->feed, map_fd(w, "stacks"), map_fd(w, "stack_log"));
+	if (err)
+		return watch_fail(w, err, "cannot map the stacks: %s", strerror(-err));
 	err = open_target(w, o->only);
 	return err ? err : open_buffers(w);
 }
@@ -261,6 +261,9 @@ int watch_consume(struct watch *w)
 	perf_buffer__consume(w->mmaps);
 	ring_buffer__consume(w->ring);
 	err = w->callback_err;
+	/* After the ring: what a record there names was sent before it. */
+	if (!err)
+		err = stack_feed_read(&w->feed, &w->stacks, &w->new_stacks);
 	return err ? watch_fail(w, err, "cannot collect: %s", strerror(-err)) : 0;
 }
 

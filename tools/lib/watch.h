@@ -28,6 +28,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "stack_feed.h"
 #include "stacks.h"
 #include "target.h"
 
@@ -44,13 +45,14 @@ typedef int (*watch_record_fn)(void *arg, const struct event_header *e, size_t s
 struct watch {
 	struct target target;
 	struct stacks stacks;
+	struct stack_feed feed;
 	struct bpf_object *obj; /* borrowed */
 	struct ring_buffer *ring;
 	struct perf_buffer *mmaps;
 	int epoll_fd;
 	struct bpf_link *links[3];
 	bool children;
-	uint64_t new_stacks; /* EVENT_STACK records ever taken */
+	uint64_t new_stacks; /* records of stacks ever taken */
 	watch_record_fn on_record;
 	void *arg;
 	int callback_err;
