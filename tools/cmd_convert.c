@@ -146,6 +146,7 @@ static int convert_main(int argc, char **argv)
 
 const struct command cmd_convert = {
 	.name = "convert",
-	.summary = "a recorded timeline in other formats: a page, Perfetto, Chrome, a report, profiles",
+	.summary =
+		"a recorded timeline in other formats: a page, Perfetto, Chrome, a report, profiles",
 	.main = convert_main,
 };

@@ -262,10 +262,9 @@ static int finish(struct result *res)
 	w.folded_unit = res->o->value == OFFCPU_TYPE_WAITS ? 1 : 1000;
 	status = cli_result_comments(&res->common, res->profile);
 	if (!status)
-		status = cli_result_write(&res->common,
-					  (struct write_model){ .profile = res->profile,
-								.report = res->report },
-					  &w);
+		status = cli_result_write(
+			&res->common,
+			(struct write_model){ .profile = res->profile, .report = res->report }, &w);
 	if (res->o->common.verbose)
 		cli_result_print_objects(capture_offcpu_target(res->capture),
 					 capture_offcpu_stacks(res->capture));

@@ -57,8 +57,7 @@ int format_find(const struct format *formats, const char *path, const char *name
 		const struct format **ret)
 {
 	for (const struct format *f = formats; f->name; f++) {
-		if (name ? !strcmp(f->name, name)
-			 : f->ending && has_ending(path, f->ending)) {
+		if (name ? !strcmp(f->name, name) : f->ending && has_ending(path, f->ending)) {
 			*ret = f;
 			return 0;
 		}

@@ -116,7 +116,7 @@ void html_put(struct strbuf *b, uint64_t n)
 
 void html_put_signed(struct strbuf *b, int64_t n)
 {
-	html_put(b, (uint64_t)n << 1 ^ (uint64_t)(n >> 63));
+	html_put(b, (uint64_t)n << 1 ^ -(uint64_t)(n < 0));
 }
 
 void html_put_text(struct strbuf *b, const char *s)

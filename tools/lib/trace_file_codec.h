@@ -26,7 +26,7 @@ static inline uint8_t *varint_put(uint8_t *p, uint64_t n)
 
 static inline uint64_t zigzag(int64_t n)
 {
-	return ((uint64_t)n << 1) ^ (uint64_t)(n >> 63);
+	return ((uint64_t)n << 1) ^ -(uint64_t)(n < 0);
 }
 
 static inline int64_t unzigzag(uint64_t n)

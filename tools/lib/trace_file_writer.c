@@ -269,10 +269,10 @@ static int settle(struct trace_writer *w, bool all, uint64_t *first, size_t *tot
 {
 	uint64_t young = all ? UINT64_MAX : w->newest - MIN(HOLD, w->newest);
 	size_t *ready = realloc(w->ready, (w->nr_queues + 1) * sizeof(*ready));
-	int err = ready ? 0 : -ENOMEM;
+	int err = 0;
 
-	if (err)
-		return err;
+	if (!ready)
+		return -ENOMEM;
 	w->ready = ready;
 	*first = UINT64_MAX;
 	*total = w->nr_queued = 0;
