@@ -3,13 +3,23 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/capture_heap.h"
+#include "lib/cli_live.h"
 #include "lib/cli_result.h"
 #include "lib/heap_profile.h"
-#include "lib/stack_profile.h"
+#include "lib/heap_report.h"
+#include "lib/report.h"
 #include "lib/util.h"
+#include "lib/write_folded.h"
+#include "lib/write_pprof.h"
+#include "lib/write_report.h"
+#include "lib/write_speedscope.h"
+#include "lib/write_svg.h"
+#include "lib/write_text.h"
 #include "periscope.h"
 
 static const char usage_text[] =
@@ -28,6 +38,9 @@ static const char usage_text[] =
 	"                    allocations of its thread (default 0)\n"
 	"\n"
 	"output (without -o and -f: a report on stdout):\n"
+	"  -i INTERVAL       while it runs: a report of who allocates, on a terminal in place, or\n"
+	"                    with -o the files, numbered (heap.1.pb.gz), of all until then\n"
+	"  --delta           with -i: what has changed since the one before\n"
 	"  --view VIEW       what the files that follow on the command line show, and -f and the\n"
 	"                    report, if it comes last:\n"
 	"                      heap         all allocations, and what is held (default)\n"
@@ -40,8 +53,10 @@ static const char usage_text[] =
 	"  --older TIME      of the view outstanding (default 5s)\n"
 	"  -f                folded stacks on stdout\n"
 	"  -o FILE           .pb.gz (pprof), .folded, .svg (flame graph), .speedscope.json,\n"
+	"                    .charts.svg (histograms and growth), .json (the report's tables),\n"
 	"                    .txt (report); may be given several times\n"
-	"  --format NAME     pprof, folded, svg, speedscope or text, whatever the file is called\n"
+	"  --format NAME     pprof, folded, svg, speedscope, charts, json or text, whatever the\n"
+	"                    file is called\n"
 	"  --per-thread      one root for each thread in folded stacks and pictures\n" CLI_HELP_TOP
 		CLI_HELP_STATS
 	"  -v                what was loaded, and the addresses where walks failed\n" CLI_HELP_VERSION
@@ -55,6 +70,7 @@ static const char usage_text[] =
 	"  periscope heap -p 1234 60 -o heap.pb.gz        for go tool pprof\n"
 	"  periscope heap -p 1234 60 --view outstanding --older 30s     what may be leaking\n"
 	"  periscope heap -p 1234 10 -o heap.svg --view peak -o peak.svg\n"
+	"  periscope heap -p 1234 -i 1 60                 who allocates, every second\n"
 	"  periscope heap -- ./program                    from the first instruction to the exit\n";
 
 struct options {
@@ -65,7 +81,18 @@ struct options {
 	unsigned int type;			   /* enum heap_type */
 	bool type_given;
 	uint64_t min_size, max_size, max_live, temporary, older_ns;
-	bool alloc_only, per_thread;
+	bool alloc_only, per_thread, delta;
+};
+
+static const struct format formats[] = {
+	{ "pprof", ".pb.gz", "pprof profile", .write = write_pprof },
+	{ "folded", ".folded", "folded stacks", .write = write_folded },
+	{ "charts", ".charts.svg", "histograms and growth", .write_report = write_report_svg },
+	{ "svg", ".svg", "flame graph", .write = write_svg },
+	{ "speedscope", ".speedscope.json", "speedscope profile", .write = write_speedscope },
+	{ "json", ".json", "tables as JSON", .write_report = write_report_json },
+	{ "text", ".txt", "report", .write = write_text, .write_report = write_report_text },
+	{ 0 },
 };
 
 static const char *const view_names[HEAP_NR_VIEWS] = {
@@ -127,12 +154,15 @@ static int check(void *arg)
 
 	if (o->max_size && o->min_size > o->max_size)
 		return cli_usage("-z is more than -Z");
+	if (o->delta && !o->common.interval_ns)
+		return cli_usage("--delta wants an interval (-i)");
 	if (o->alloc_only && o->type_given && o->type > HEAP_ALLOC_SPACE)
 		return cli_usage("--alloc-only knows no %s", heap_type_names[o->type]);
 	for (int i = 0; i < HEAP_NR_VIEWS && !status; i++) {
 		if (o->alloc_only && i != HEAP_VIEW_HEAP && o->views[i])
 			return cli_usage("--alloc-only sees no frees, so there is no view %s",
 					 view_names[i]);
+		o->outputs[i].formats = formats;
 		status = cli_outputs_choose(&o->outputs[i], o->common.format);
 	}
 	if (o->alloc_only && !o->type_given)
@@ -156,64 +186,29 @@ struct result {
 	struct cli_result common;
 	struct capture_heap_stats st;
 	struct heap_snapshot snapshot;
+	struct heap_snapshot before; /* of the last interval */
+	struct cli_live live;
+	uint64_t started_ns; /* CLOCK_MONOTONIC */
+	unsigned int intervals;
 };
-
-static uint64_t lost(const struct capture_heap_stats *st)
-{
-	return st->missed + st->no_thread + st->missed_hits + st->no_stack;
-}
-
-static void summary_unless_0(struct summary *s, const char *key, uint64_t value)
-{
-	if (value)
-		summary_u64(s, key, value);
-}
 
 static void fill_summary(struct result *res)
 {
 	const struct capture_heap_stats *st = &res->st;
 	struct summary *s = &res->common.summary;
 
-	summary_u64(s, "allocations", st->sum.allocs);
-	summary_u64(s, "bytes", st->sum.alloc_bytes);
-	if (!res->o->alloc_only) {
-		summary_u64(s, "frees", st->sum.frees);
-		summary_u64(s, "freed-bytes", st->sum.free_bytes);
-		summary_u64(s, "in-use", (uint64_t)st->sum.live);
-		summary_u64(s, "in-use-bytes", (uint64_t)st->sum.live_bytes);
-	}
-	summary_u64(s, "complete", st->by_end[UNWIND_COMPLETE]);
-	summary_u64(s, "lost", lost(st));
-	for (size_t i = UNWIND_COMPLETE + 1; i < UNWIND_NR_ENDS; i++)
-		summary_unless_0(s, unwind_end_name(i), st->by_end[i]);
-	summary_unless_0(s, "by-frame-pointer", st->guessed);
-	summary_unless_0(s, "untracked", st->sum.untracked);
-	summary_unless_0(s, "failed", st->failed);
-	summary_unless_0(s, "filtered", st->filtered);
-	summary_unless_0(s, "nested", st->nested);
-	summary_unless_0(s, "frees-from-before", st->before);
-	summary_unless_0(s, "frees-inherited", st->inherited);
-	summary_unless_0(s, "frees-by-allocator", st->internal);
-	summary_unless_0(s, "frees-unknown", st->unknown);
-	summary_unless_0(s, "unseen-frees", st->reused);
-	summary_unless_0(s, "no-stack", st->no_stack);
-	summary_unless_0(s, "no-site", st->no_site);
-	summary_unless_0(s, "missed", st->missed);
-	summary_unless_0(s, "no-thread", st->no_thread);
-	summary_unless_0(s, "missed-hits", st->missed_hits);
-	summary_unless_0(s, "exec-dropped", st->sum.execed);
-	summary_unless_0(s, "exited", st->sum.exited);
-	summary_unless_0(s, "unprobed-processes", st->unprobed);
-	summary_unless_0(s, "lost-events", st->lost_events);
+	heap_summarize(s, st, res->o->alloc_only);
 	summary_seconds(s, "seconds", res->common.run.ran_ns);
 	summary_u64(s, "threads", st->threads);
 	summary_u64(s, "stacks", st->stacks);
 	summary_u64(s, "probes", st->probes);
-	summary_unless_0(s, "slow-probes", st->stepped);
+	if (st->stepped)
+		summary_u64(s, "slow-probes", st->stepped);
 	summary_u64(s, "processes", capture_heap_target(res->capture)->nr_seen);
 }
 
-static int make_profile(struct result *res, enum heap_view view, struct profile **ret)
+static int make_profile(struct result *res, const struct heap_snapshot *s, enum heap_view view,
+			struct profile **ret)
 {
 	const struct heap_profile_options po = {
 		.view = view,
@@ -222,7 +217,7 @@ static int make_profile(struct result *res, enum heap_view view, struct profile 
 		.per_thread = res->o->per_thread,
 		.older_ns = res->o->older_ns,
 	};
-	int err = heap_profile(res->capture, &res->snapshot, &po, ret);
+	int err = heap_profile(res->capture, s, &po, ret);
 
 	if (err)
 		return cli_fail("cannot build the profile: %s", strerror(-err));
@@ -230,30 +225,56 @@ static int make_profile(struct result *res, enum heap_view view, struct profile 
 	return cli_result_comments(&res->common, *ret);
 }
 
-static int write_view(struct result *res, enum heap_view view)
+static int make_report(struct result *res, const struct heap_snapshot *s, bool brief,
+		       struct report **ret)
 {
-	struct options *o = res->o;
-	struct write_options w = WRITE_OPTIONS_DEFAULT;
-	bool to_stdout = view == o->view && (o->common.folded || !has_outputs(o));
-	struct profile *p = NULL;
-	int status;
+	const struct heap_report_options ro = {
+		.alloc_only = res->o->alloc_only,
+		.brief = brief,
+		.started_ns = res->started_ns,
+	};
+	struct report *r = report_new();
+	int err = r ? 0 : -errno;
 
-	if (!to_stdout && !o->outputs[view].nr)
-		return 0;
-	status = make_profile(res, view, &p);
+	if (!err) {
+		heap_report(r, res->capture, s, &ro);
+		err = report_error(r);
+	}
+	if (err) {
+		report_free(r);
+		return cli_fail("cannot build the report: %s", strerror(-err));
+	}
+	*ret = r;
+	return 0;
+}
+
+/* Write a view to these files, and to standard output if it is wanted there. */
+static int write_view(struct result *res, const struct heap_snapshot *s, enum heap_view view,
+		      struct cli_outputs *to, bool to_stdout)
+{
+	struct write_options w = WRITE_OPTIONS_DEFAULT;
+	struct cli_outputs *common = &res->o->common.outputs;
+	struct write_model m = { 0 };
+	struct profile *p = NULL;
+	struct report *r = NULL;
+	int status = make_profile(res, s, view, &p);
+
+	if (!status)
+		status = make_report(res, s, false, &r);
 	if (!status) {
+		m.profile = p;
+		m.report = r;
 		w.title = view_titles[view];
 		/* Folded stacks show what pictures do, not the first type. */
 		w.type = p->default_type;
-		o->common.outputs = o->outputs[view];
-		status = to_stdout
-				 ? cli_result_write(&res->common,
-						    (struct write_model){ .profile = p }, &w)
-				 : cli_result_write_files(&res->common,
-							  (struct write_model){ .profile = p }, &w);
-		o->common.outputs = (struct cli_outputs){ 0 };
+		*common = *to;
+		common->formats = formats;
+		status = to_stdout ? cli_result_write(&res->common, m, &w)
+				   : cli_result_write_files(&res->common, m, &w);
+		*common = (struct cli_outputs){ 0 };
 	}
 	profile_free(p);
+	report_free(r);
 	return status;
 }
 
@@ -274,12 +295,13 @@ static int add_fields(struct result *res)
 				  st->sum.allocs ? 100.0 * (double)complete / (double)st->sum.allocs
 						 : 0.0);
 	if (!err)
-		err = fields_addf(f, "lost", "%" PRIu64, lost(st));
+		err = fields_addf(f, "lost", "%" PRIu64, heap_lost(st));
 	return err;
 }
 
 static int finish(struct result *res)
 {
+	struct options *o = res->o;
 	int status = 0, err;
 
 	err = capture_heap_stats(res->capture, &res->st);
@@ -290,12 +312,99 @@ static int finish(struct result *res)
 	if (err)
 		return cli_fail("cannot read the results: %s", strerror(-err));
 	fill_summary(res);
-	for (int i = 0; i < HEAP_NR_VIEWS; i++)
-		status |= write_view(res, i);
-	if (res->o->common.verbose)
+	for (int i = 0; i < HEAP_NR_VIEWS; i++) {
+		bool to_stdout = i == (int)o->view && (o->common.folded || !has_outputs(o));
+
+		if (to_stdout || o->outputs[i].nr)
+			status |= write_view(res, &res->snapshot, i, &o->outputs[i], to_stdout);
+	}
+	if (o->common.verbose)
 		cli_result_print_objects(capture_heap_target(res->capture),
 					 capture_heap_stacks(res->capture));
 	return cli_result_end(&res->common, status);
+}
+
+/* ---------------------------------------------------------------- intervals ---- */
+
+/* heap.pb.gz: heap.3.pb.gz; to be freed. */
+static char *numbered(const struct cli_output *out, unsigned int number)
+{
+	size_t len = strlen(out->path), ending = strlen(out->format->ending);
+	char *path;
+
+	if (len <= ending || strcmp(out->path + len - ending, out->format->ending) != 0)
+		ending = 0;
+	if (asprintf(&path, "%.*s.%u%s", (int)(len - ending), out->path, number,
+		     out->path + len - ending) < 0)
+		return NULL;
+	return path;
+}
+
+static int write_numbered(struct result *res, const struct heap_snapshot *s, enum heap_view view)
+{
+	const struct cli_outputs *from = &res->o->outputs[view];
+	struct cli_outputs to = { .formats = formats };
+	char *paths[64] = { NULL };
+	int status = 0;
+
+	for (size_t i = 0; i < MIN(from->nr, ARRAY_SIZE(paths)) && !status; i++) {
+		paths[i] = numbered(&from->items[i], res->intervals);
+		status = paths[i] ? cli_outputs_add(&to, paths[i]) : cli_fail("out of memory");
+		if (!status && to.items)
+			to.items[i].format = from->items[i].format;
+	}
+	if (!status)
+		status = cli_outputs_open(&to);
+	if (!status)
+		status = write_view(res, s, view, &to, false);
+	cli_outputs_release(&to);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		free(paths[i]);
+	return status;
+}
+
+static int show(struct result *res, const struct heap_snapshot *s)
+{
+	struct write_options w = WRITE_OPTIONS_DEFAULT;
+	struct report *r = NULL;
+	int status = make_report(res, s, true, &r);
+
+	if (status)
+		return status;
+	w.title = res->o->delta ? "Allocations of the interval" : "Allocations so far";
+	w.top = (unsigned int)res->o->common.top;
+	status = cli_live_show(&res->live, r, &w);
+	report_free(r);
+	return status;
+}
+
+static int on_interval(void *arg)
+{
+	struct result *res = arg;
+	struct heap_snapshot now, shown;
+	int status = 0, err;
+
+	/* Twice: one is what is shown, the other what the next is measured by. */
+	err = capture_heap_snapshot(res->capture, &now);
+	if (err)
+		return cli_fail("cannot read the results: %s", strerror(-err));
+	err = heap_snapshot_copy(&shown, &now);
+	if (err) {
+		heap_snapshot_release(&now);
+		return cli_fail("out of memory");
+	}
+	if (res->o->delta)
+		heap_snapshot_since(&shown, &res->before);
+	heap_snapshot_release(&res->before);
+	res->before = now;
+	res->intervals++;
+	if (!has_outputs(res->o))
+		status = show(res, &shown);
+	for (int i = 0; i < HEAP_NR_VIEWS && !status; i++)
+		if (res->o->outputs[i].nr)
+			status = write_numbered(res, &shown, i);
+	heap_snapshot_release(&shown);
+	return status;
 }
 
 static int open_outputs(struct options *o)
@@ -323,8 +432,12 @@ static int run(void *arg)
 		.peak = o->views[HEAP_VIEW_PEAK],
 		.alloc_only = o->alloc_only,
 	};
-	struct result res = { .o = o };
+	struct result res = { .o = o, .started_ns = now_ns() };
 	int status = open_outputs(o);
+
+	cli_live_init(&res.live, STDOUT_FILENO);
+	res.common.run.on_interval = on_interval;
+	res.common.run.interval_arg = &res;
 
 	if (!status) {
 		res.capture = capture_heap_new(&co);
@@ -334,9 +447,11 @@ static int run(void *arg)
 	if (!status)
 		status =
 			cli_result_capture(&res.common, &o->common, &capture_heap_ops, res.capture);
+	cli_live_clear(&res.live);
 	if (!status)
 		status = finish(&res);
 	heap_snapshot_release(&res.snapshot);
+	heap_snapshot_release(&res.before);
 	cli_result_release(&res.common);
 	capture_heap_free(res.capture);
 	return status;
@@ -356,10 +471,11 @@ static int heap_main(int argc, char **argv)
 		{ 0, "older", CLI_TIME, .number = &o.older_ns },
 		{ 'o', NULL, CLI_CALL, .object = &o, .call = add_output },
 		{ 0, "per-thread", CLI_FLAG, .flag = &o.per_thread },
+		{ 0, "delta", CLI_FLAG, .flag = &o.delta },
 	};
 	const struct cli_spec spec = {
 		.usage = usage_text,
-		.groups = (CLI_CAPTURE & ~CLI_STACKS),
+		.groups = (CLI_CAPTURE & ~CLI_STACKS) | CLI_INTERVAL,
 		.options = rows,
 		.nr_options = ARRAY_SIZE(rows),
 		.common = &o.common,

@@ -47,7 +47,7 @@ def counted(profile, functions):
         if not on_stack:
             continue
         row = Row(labels["thread"], on_stack[-1], labels.get("bytes") or 0)
-        rows[row] = Counts(*(a + signed(b) for a, b in zip(rows[row], values)))
+        rows[row] = Counts(*(a + signed(b) for a, b in zip(rows[row], [*values, 0, 0])))
     return dict(rows)
 
 

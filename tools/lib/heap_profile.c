@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "heap_callers.h"
 #include "stack_profile.h"
 #include "util.h"
 
@@ -20,9 +21,6 @@ static const char *const view_types[HEAP_NR_VIEWS][2] = {
 	[HEAP_VIEW_TEMPORARY] = { "temporary_objects", "temporary_space" },
 	[HEAP_VIEW_OUTSTANDING] = { "outstanding_objects", "outstanding_space" },
 };
-
-/* Whose frames are nobody's call site: the Itanium C++ ABI's names of operator new and new[]. */
-static const char *const wrappers[] = { "_Znw", "_Zna", NULL };
 
 /* What a site's blocks came to that are older than asked for. */
 struct outstanding {
@@ -87,19 +85,19 @@ static void values_of(const struct build *b, const struct heap_site_view *v, int
 	}
 }
 
-static int add_site(struct build *b, const struct heap_site_view *v,
-		    const struct heap_site_view *before)
+static int add_site(struct build *b, const struct heap_site_view *v)
 {
 	const struct heap_thread_name *t = capture_heap_thread(b->c, v->key.thread);
-	int64_t values[PROFILE_MAX_TYPES] = { 0 }, old[PROFILE_MAX_TYPES] = { 0 };
+	ssize_t at = stacks_find(capture_heap_stacks(b->c), v->key.stack);
+	int64_t values[PROFILE_MAX_TYPES] = { 0 };
 	struct profile_label label = {
 		.key = b->bytes_key,
 		.num = (int64_t)v->size,
 		.unit = b->bytes_unit,
 	};
 	struct stack_sample sample = {
-		.stack = STACK_SAMPLE_NONE,
-		.note = "[no stack]",
+		.stack = at < 0 ? STACK_SAMPLE_NONE : (size_t)at,
+		.note = at < 0 ? "[no stack]" : NULL,
 		.tgid = t->tgid,
 		.tid = t->tid,
 		.comm = t->comm[0] ? t->comm : "[unknown thread]",
@@ -107,40 +105,12 @@ static int add_site(struct build *b, const struct heap_site_view *v,
 		.nr_labels = 1,
 		.values = values,
 	};
-	ssize_t at = stacks_find(capture_heap_stacks(b->c), v->key.stack);
-	bool any = false;
 
-	if (at >= 0) {
-		sample.stack = at;
-		sample.note = NULL;
-	}
 	values_of(b, v, values);
-	if (before)
-		values_of(b, before, old);
-	for (size_t i = 0; i < b->p->nr_types; i++) {
-		values[i] -= old[i];
-		any |= values[i] != 0;
-	}
-	return any ? stack_profile_add(b->sp, &sample) : 0;
-}
-
-static int add_sites(struct build *b, const struct heap_snapshot *s)
-{
-	const struct heap_snapshot *since = b->o->since;
-	size_t j = 0;
-	int err = 0;
-
-	/* Both are sorted by index, and sites never go. */
-	for (size_t i = 0; i < s->nr && !err; i++) {
-		const struct heap_site_view *before = NULL;
-
-		while (since && j < since->nr && since->items[j].index < s->items[i].index)
-			j++;
-		if (since && j < since->nr && since->items[j].index == s->items[i].index)
-			before = &since->items[j];
-		err = add_site(b, &s->items[i], before);
-	}
-	return err;
+	for (size_t i = 0; i < b->p->nr_types; i++)
+		if (values[i])
+			return stack_profile_add(b->sp, &sample);
+	return 0;
 }
 
 static int count_outstanding(void *arg, uint64_t key, const struct heap_block *block)
@@ -175,7 +145,9 @@ static int fill(struct build *b, const struct heap_snapshot *s)
 	if (!err)
 		err = profile_string(b->p, "bytes", &b->bytes_key);
 	b->bytes_unit = b->bytes_key;
-	return err ? err : add_sites(b, s);
+	for (size_t i = 0; i < s->nr && !err; i++)
+		err = add_site(b, &s->items[i]);
+	return err;
 }
 
 int heap_profile(const struct capture_heap *c, const struct heap_snapshot *s,
@@ -185,7 +157,7 @@ int heap_profile(const struct capture_heap *c, const struct heap_snapshot *s,
 	const struct stack_profile_options so = {
 		.per_thread = o->per_thread,
 		.label_pid = t->nr_seen > 1,
-		.hide_leaves = wrappers,
+		.hide_leaves = heap_wrappers,
 	};
 	struct build b = { .c = c, .o = o, .p = profile_new() };
 	int err;

@@ -40,7 +40,6 @@ struct heap_profile_options {
 	bool per_thread;
 	uint64_t
 		older_ns; /* HEAP_VIEW_OUTSTANDING: allocated at least so long before the snapshot */
-	const struct heap_snapshot *since; /* NULL; else the values are what changed since then */
 };
 
 /*

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,6 +21,50 @@ void heap_snapshot_release(struct heap_snapshot *s)
 {
 	free(s->items);
 	*s = (struct heap_snapshot){ 0 };
+}
+
+int heap_snapshot_copy(struct heap_snapshot *to, const struct heap_snapshot *from)
+{
+	struct heap_site_view *items = calloc(from->nr + 1, sizeof(*items));
+
+	if (!items)
+		return -ENOMEM;
+	memcpy(items, from->items, from->nr * sizeof(*items));
+	*to = *from;
+	to->items = items;
+	return 0;
+}
+
+static void subtract_counts(struct heap_counts *from, const struct heap_counts *n)
+{
+	from->allocs -= n->allocs;
+	from->alloc_bytes -= n->alloc_bytes;
+	from->frees -= n->frees;
+	from->free_bytes -= n->free_bytes;
+	from->temps -= n->temps;
+	from->temp_bytes -= n->temp_bytes;
+	from->untracked -= n->untracked;
+	from->untracked_bytes -= n->untracked_bytes;
+	from->exited -= n->exited;
+	from->exited_bytes -= n->exited_bytes;
+	from->execed -= n->execed;
+	from->execed_bytes -= n->execed_bytes;
+	from->live -= n->live;
+	from->live_bytes -= n->live_bytes;
+}
+
+void heap_snapshot_since(struct heap_snapshot *s, const struct heap_snapshot *before)
+{
+	size_t j = 0;
+
+	/* Both are sorted by index, and sites never go. */
+	for (size_t i = 0; i < s->nr; i++) {
+		while (j < before->nr && before->items[j].index < s->items[i].index)
+			j++;
+		if (j < before->nr && before->items[j].index == s->items[i].index)
+			subtract_counts(&s->items[i].n, &before->items[j].n);
+	}
+	subtract_counts(&s->sum, &before->sum);
 }
 
 void heap_snapshot_keep_exited(struct heap_snapshot *s)
@@ -200,7 +245,7 @@ static size_t nr_sites(const struct heap_table *t)
 	return MIN(READ(*t->maps.nr_sites), (uint32_t)HEAP_MAX_SITES);
 }
 
-static void add_counts(struct heap_counts *to, const struct heap_counts *n)
+void heap_counts_add(struct heap_counts *to, const struct heap_counts *n)
 {
 	to->allocs += n->allocs;
 	to->alloc_bytes += n->alloc_bytes;
@@ -261,7 +306,7 @@ void heap_table_sum(const struct heap_table *t, struct heap_counts *ret)
 	*ret = (struct heap_counts){ 0 };
 	for (size_t i = 0; i < nr_sites(t); i++) {
 		read_counts(t, i, &n);
-		add_counts(ret, &n);
+		heap_counts_add(ret, &n);
 	}
 }
 
@@ -288,7 +333,7 @@ int heap_table_snapshot(const struct heap_table *t, struct heap_snapshot *ret)
 		v->key = t->sites[i].key;
 		v->mixed = READ(t->sites[i].mixed);
 		v->size = v->mixed ? heap_class_max(v->key.class) : READ(t->sites[i].size);
-		add_counts(&s.sum, &v->n);
+		heap_counts_add(&s.sum, &v->n);
 		s.nr++;
 	}
 	*ret = s;

@@ -45,7 +45,15 @@ struct heap_snapshot {
 	uint64_t peak_time_ns; /* CLOCK_MONOTONIC; 0: peaks were not followed */
 };
 
+/* Add up, field by field. */
+void heap_counts_add(struct heap_counts *to, const struct heap_counts *n);
+
 void heap_snapshot_release(struct heap_snapshot *s);
+/* Returns 0 or -ENOMEM. */
+int heap_snapshot_copy(struct heap_snapshot *to, const struct heap_snapshot *from);
+
+/* Make it what changed since an earlier snapshot of the same table; peaks stay as they are. */
+void heap_snapshot_since(struct heap_snapshot *s, const struct heap_snapshot *before);
 
 /* Count what processes held when they exited as held. */
 void heap_snapshot_keep_exited(struct heap_snapshot *s);

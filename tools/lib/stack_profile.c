@@ -328,6 +328,19 @@ static bool is_hidden(const struct stack_profile *f, uint32_t location)
 	return false;
 }
 
+int stack_profile_caller(struct stack_profile *f, uint32_t tgid, size_t stack, uint32_t *ret)
+{
+	const struct stack *s = &f->stacks->items[stack];
+	int err = -EINVAL;
+
+	for (size_t i = 0; i < s->nr_frames; i++) {
+		err = stack_profile_location(f, tgid, f->stacks->frames[s->first_frame + i], ret);
+		if (err || !is_hidden(f, *ret))
+			break;
+	}
+	return err;
+}
+
 /* Innermost first: who woke, a note, the stack. */
 static int fill_locations(struct stack_profile *f, const struct stack_sample *sample,
 			  uint32_t *locations, size_t *n)

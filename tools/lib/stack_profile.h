@@ -67,6 +67,12 @@ int stack_profile_add(struct stack_profile *sp, const struct stack_sample *sampl
  */
 int stack_profile_location(struct stack_profile *sp, uint32_t tgid, uint64_t frame, uint32_t *ret);
 
+/*
+ * Likewise the innermost location of a stack that is not hidden by the options. The stack has
+ * frames.
+ */
+int stack_profile_caller(struct stack_profile *sp, uint32_t tgid, size_t stack, uint32_t *ret);
+
 /* Add all counted stacks, each weighed by the options. Returns 0 or -ENOMEM. */
 int stack_profile_fill(struct profile *p, const struct stacks *s, const struct objects *objects,
 		       const struct stack_profile_options *o);
