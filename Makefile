@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all bpf check demo test bench vm install lint clean setup-build setup-test
+.PHONY: all bpf check demo test bench fuzz vm install lint clean setup-build setup-test
 
 CC      := gcc
 CXX     := g++
@@ -196,6 +196,26 @@ $(B)/make_trace.o: tests/synthetic/make_trace.c | $(GEN_HDRS)
 $(MAKE_TRACE): $(B)/make_trace.o $(LIB_OBJS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(OPT) $(CFLAGS) $^ $(TOOLS_LIBS) $(LDFLAGS) -o $@
+
+# libFuzzer's targets: make fuzz, then build/fuzz/trace FOLDER -max_total_time=600.
+FUZZ_LIB  := $(LIB_SRCS:tools/%.c=$(B)/fuzz/%.o) $(B)/fuzz/gen/profile.pb-c.o
+FUZZ_CC    = $(CLANG) -O1 -g -fsanitize=fuzzer-no-link,address,undefined $(TOOLS_CFLAGS) -Wno-error
+FUZZERS   := $(patsubst tests/fuzz/fuzz_%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+fuzz: $(FUZZERS)
+
+$(B)/fuzz/lib/%.o: tools/lib/%.c | $(GEN_HDRS)
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) -MMD -MP -c $< -o $@
+
+$(B)/fuzz/gen/%.o: $(B)/gen/%.c
+	$(Q)mkdir -p $(@D)
+	$(Q)$(FUZZ_CC) -c $< -o $@
+
+$(FUZZERS): $(B)/fuzz/%: tests/fuzz/fuzz_%.c $(FUZZ_LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -g $(TOOLS_CFLAGS) $^ $(TOOLS_LIBS) -o $@
 
 # The kernel types that BPF reads, all of them, for the comparison with the running kernel's BTF.
 $(B)/bpf/vmlinux_check.bpf.o: tests/unit/vmlinux_check.bpf.c

@@ -331,8 +331,8 @@ static void request_finish(struct analysis *a, struct request *r, const struct e
 			a->totals.unchosen++;
 	}
 	if (r->pub.announced) {
-		while (r->nr_phases)
-			TELL(a, phase_end, &r->pub, r->phase_names[--r->nr_phases], a->now);
+		for (unsigned int i = r->nr_phases; i--;)
+			TELL(a, phase_end, &r->pub, r->phase_names[i], a->now);
 		if (a->v->request_end) {
 			int err = a->v->request_end(a->ctx, &r->pub, e);
 

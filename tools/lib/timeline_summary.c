@@ -396,8 +396,10 @@ int timeline_summary_init(struct timeline_summary *s, const struct timeline_view
 		timeline_summary_release(s);
 		return err;
 	}
-	qsort(s->threads, s->nr_threads, sizeof(*s->threads), by_cpu);
-	qsort(s->routes, s->nr_routes, sizeof(*s->routes), by_requests);
+	if (s->nr_threads)
+		qsort(s->threads, s->nr_threads, sizeof(*s->threads), by_cpu);
+	if (s->nr_routes)
+		qsort(s->routes, s->nr_routes, sizeof(*s->routes), by_requests);
 	return 0;
 }
 
