@@ -13,6 +13,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#include "alloc_count.bpf.h"
 #include "funcs.h"
 #include "hist.h"
 #include "probe.bpf.h"
@@ -30,7 +31,8 @@ bool active;
 struct func_call {
 	__u64 cfa;
 	__u64 began;
-	__u64 off_cpu; /* of the thread, so far */
+	__u64 off_cpu;		   /* of the thread, so far */
+	__u64 allocs, alloc_bytes; /* likewise */
 	__u64 stack;
 	__u32 func;
 	__u32 inner; /* inside of another call of the same function */
@@ -41,6 +43,7 @@ struct func_thread {
 	__u64 off_since; /* switched out then; 0: it runs */
 	__u32 depth;
 	__u32 reserved;
+	struct alloc_use alloc;
 	struct func_call calls[FUNCS_DEPTH];
 };
 
@@ -220,6 +223,8 @@ static __always_inline void push(struct func_thread *th, __u32 func, __u64 cfa, 
 	}
 	call->cfa = cfa;
 	call->off_cpu = th->off_cpu;
+	call->allocs = th->alloc.count;
+	call->alloc_bytes = th->alloc.bytes;
 	call->stack = stack;
 	call->func = func;
 	call->inner = is_inside(th, func);
@@ -417,8 +422,8 @@ static __always_inline void raise(__u64 *most, __u64 value)
 	}
 }
 
-static __always_inline void returned(const struct func_call *call, __u64 ns, __u64 on_cpu,
-				     struct target_ids ids)
+static __always_inline void returned(const struct func_thread *th, const struct func_call *call,
+				     __u64 ns, __u64 on_cpu, struct target_ids ids)
 {
 	struct func_stat *s = stat_of(call->func);
 	struct func_callers *c;
@@ -430,6 +435,10 @@ static __always_inline void returned(const struct func_call *call, __u64 ns, __u
 	__sync_fetch_and_add(&s->on_cpu_ns, on_cpu);
 	if (!call->inner)
 		__sync_fetch_and_add(&s->outer_ns, ns);
+	if (th->alloc.count != call->allocs) {
+		__sync_fetch_and_add(&s->allocs, th->alloc.count - call->allocs);
+		__sync_fetch_and_add(&s->alloc_bytes, th->alloc.bytes - call->alloc_bytes);
+	}
 	raise(&s->min_ns, ~ns);
 	raise(&s->max_ns, ns);
 	add_latency(call->func, ns);
@@ -469,7 +478,7 @@ int func_return(struct pt_regs *ctx)
 	th->depth = n;
 	ns = t - call->began;
 	off = th->off_cpu - call->off_cpu;
-	returned(call, ns, off < ns ? ns - off : 0, ids);
+	returned(th, call, ns, off < ns ? ns - off : 0, ids);
 	return 0;
 }
 
@@ -513,5 +522,38 @@ int BPF_PROG(func_thread_exit, struct task_struct *task)
 		return 0;
 	drop_below(th, ~0ULL, true);
 	bpf_map_delete_elem(&threads, &ids.tid);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- allocations ---- */
+
+static __always_inline struct func_thread *current_caller(void)
+{
+	struct target_ids ids = current_ids();
+	struct func_thread *th;
+
+	if (targ_tgid && ids.tgid != targ_tgid)
+		return NULL;
+	th = bpf_map_lookup_elem(&threads, &ids.tid);
+	return th && th->depth ? th : NULL;
+}
+
+SEC("?uprobe")
+int func_alloc(struct pt_regs *ctx)
+{
+	struct func_thread *th = current_caller();
+
+	if (th)
+		alloc_called(ctx, &th->alloc);
+	return 0;
+}
+
+SEC("?uprobe")
+int func_alloc_return(struct pt_regs *ctx)
+{
+	struct func_thread *th = current_caller();
+
+	if (th)
+		alloc_returned(ctx, &th->alloc);
 	return 0;
 }

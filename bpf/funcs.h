@@ -30,7 +30,8 @@ struct func_stat {
 	__u64 ns;      /* from call to return, of all that returned */
 	__u64 on_cpu_ns;
 	__u64 outer_ns; /* the same of calls that were not inside of another one of the same function */
-	__u64 min_ns, max_ns; /* of no returns: 0 and 0; min_ns is kept as its complement */
+	__u64 allocs, alloc_bytes; /* in calls that returned, with what they call */
+	__u64 min_ns, max_ns;	   /* of no returns: 0 and 0; min_ns is kept as its complement */
 };
 
 struct func_bucket {

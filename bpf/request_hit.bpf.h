@@ -6,6 +6,7 @@
  * A hit of a probe, its arguments, and the pieces of work of the thread that hit it.
  */
 
+#include "alloc_count.bpf.h"
 #include "request_state.bpf.h"
 #include "usdt.bpf.h"
 
@@ -19,7 +20,8 @@ struct request_thread {
 	__u64 faults, device_faults; /* of the task, when it began to */
 	__u32 items;		     /* requests in its last commit */
 	__u32 reserved;
-	__u64 committed; /* when that was done */
+	__u64 committed;	/* when that was done */
+	struct alloc_use alloc; /* since it began to work on the request */
 	__u32 nr_stmts;
 	struct {
 		__u64 began;
@@ -156,6 +158,8 @@ static __always_inline void add_use(struct request_thread *th, struct request_re
 	r->faults += task->min_flt - th->faults;
 	r->device_faults += task->maj_flt - th->device_faults;
 	r->syscalls += th->syscalls;
+	r->allocs += th->alloc.count;
+	r->alloc_bytes += th->alloc.bytes;
 }
 
 /* Is it a thread of the target? Probes in the only process there is are hit by no other. */
@@ -192,6 +196,8 @@ static __always_inline void begin_piece(struct request_thread *th, const struct 
 	}
 	th->key = h->key;
 	th->syscalls = 0;
+	th->alloc.count = 0;
+	th->alloc.bytes = 0;
 	th->faults = task->min_flt;
 	th->device_faults = task->maj_flt;
 	th->nr_stmts = 0;

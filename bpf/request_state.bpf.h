@@ -257,8 +257,9 @@ static __always_inline void send_detail(const struct request_key *key,
 			d->lost = nr - REQUEST_SEGMENTS;
 			d->nr = nr = REQUEST_SEGMENTS;
 		}
-		size = sizeof(*d) - (REQUEST_SEGMENTS - (__u64)nr) * sizeof(d->segments[0]);
-		if (size > sizeof(*d) || bpf_ringbuf_output(&records, d, size, wake_flags()))
+		size = offsetof(struct request_detail, segments) +
+		       (__u64)nr * sizeof(d->segments[0]);
+		if (bpf_ringbuf_output(&records, d, size, wake_flags()))
 			count(REQUESTS_LOST_DETAILS);
 	}
 	bpf_map_delete_elem(&details, key);
@@ -269,6 +270,7 @@ static __always_inline void finish(const struct request_key *key, struct request
 				   enum request_end end, __u64 t)
 {
 	__u64 old = READ(r->word), size;
+	__u32 nr;
 
 	account(r->states, STATE_NR, old, t);
 	r->word = REQUEST_WORD(t, REQUEST_WORD_WHAT(old));
@@ -278,8 +280,11 @@ static __always_inline void finish(const struct request_key *key, struct request
 	r->end = end;
 	if (with_details)
 		send_detail(key, r, t);
-	size = sizeof(*r) - (REQUEST_STMTS - (__u64)(r->nr_stmts & 15)) * sizeof(r->stmts[0]);
-	if (size > sizeof(*r) || bpf_ringbuf_output(&records, r, size, wake_flags()))
+	nr = r->nr_stmts;
+	if (nr > REQUEST_STMTS)
+		nr = REQUEST_STMTS;
+	size = offsetof(struct request_record, stmts) + (__u64)nr * sizeof(r->stmts[0]);
+	if (bpf_ringbuf_output(&records, r, size, wake_flags()))
 		count(REQUESTS_LOST_RING);
 	bpf_map_delete_elem(&requests, key);
 }

@@ -13,6 +13,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
+#include "kernel_trim.bpf.h"
 #include "request_sql.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -294,7 +295,9 @@ static __always_inline __u64 wait_stack(void *ctx, struct target_ids ids)
 		return 0;
 	}
 	stack_begin(w, ids);
-	stack_kernel(w, ctx);
+	/* Beyond __schedule there is schedule, or its like. */
+	stack_kernel_beyond(w, ctx, schedule_text, 1, &skip_switch);
+	stack_kernel_hash(w);
 	if (!walk_from_saved_regs(w))
 		walk_user(w, proc);
 	else
@@ -397,5 +400,38 @@ int BPF_PROG(request_syscall)
 	th = worker(bpf_get_current_task_btf(), &tid);
 	if (th)
 		th->syscalls++;
+	return 0;
+}
+
+/* ---------------------------------------------------------------- allocations ---- */
+
+static __always_inline struct request_thread *current_worker(void)
+{
+	struct target_ids ids = current_ids();
+	struct request_thread *th;
+
+	if (targ_tgid && ids.tgid != targ_tgid)
+		return NULL;
+	th = thread_of(ids.tid);
+	return th && th->working ? th : NULL;
+}
+
+SEC("?uprobe")
+int request_alloc(struct pt_regs *ctx)
+{
+	struct request_thread *th = current_worker();
+
+	if (th)
+		alloc_called(ctx, &th->alloc);
+	return 0;
+}
+
+SEC("?uprobe")
+int request_alloc_return(struct pt_regs *ctx)
+{
+	struct request_thread *th = current_worker();
+
+	if (th)
+		alloc_returned(ctx, &th->alloc);
 	return 0;
 }

@@ -146,11 +146,13 @@ struct request_record {
 	__s64 route;
 	__s64 status;
 	__u64 end_flags; /* of the probe that ended it */
+	__u64 alloc_bytes;
 	__u32 first_tid, last_tid;
 	__u32 pieces, moves; /* pieces of work, and those on another thread than the one before */
 	__u32 waits;	     /* times that its thread blocked */
 	__u32 faults, device_faults;
 	__u32 syscalls;
+	__u32 allocs;
 	__u32 shared;	  /* requests in the commit that it was in */
 	__u32 lost_stmts; /* executions of statements that had no room */
 	__u32 hits;	  /* of probes on its behalf */

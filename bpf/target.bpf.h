@@ -67,10 +67,9 @@ static __always_inline void count_stat(__u32 which)
 {
 	__u64 *n = bpf_map_lookup_elem(&stats, &which);
 
+	/* Per CPU, and yet: where the kernel preempts, another task's program may come in between. */
 	if (n)
-		__sync_fetch_and_add(
-			n,
-			1); /* where the kernel preempts, a task's program may be interrupted by another's */
+		__sync_fetch_and_add(n, 1);
 }
 
 /* The number of a task in our namespace, 0 when it has none. */

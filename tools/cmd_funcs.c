@@ -45,6 +45,7 @@ static const char usage_text[] =
 	"  --arg N[:KIND]    count the values of the Nth argument (1 to 6), as a KIND: long (64\n"
 	"                    bits, the default), ulong, int (32), uint, ptr, or str, the text that\n"
 	"                    it points to; several times for several\n"
+	"  --alloc           count allocations in calls that return: each costs a probe's hit\n"
 	"  --entries         count calls, do not time them: half the cost, and no return probed\n"
 	"  --force-returns   probe returns although C++ exceptions or coroutines may pass through:\n"
 	"                    if one does, the target crashes\n"
@@ -162,6 +163,9 @@ static int check(void *arg)
 		return status;
 	if (!o->nr_functions)
 		return cli_usage("of which functions? 'handle_*', lib:function (see --help)");
+	if (o->capture.entries && o->capture.allocs)
+		return cli_usage(
+			"--entries and --alloc exclude each other: a call ends with its return");
 	if (o->capture.entries && o->capture.force_returns)
 		return cli_usage("--entries and --force-returns exclude each other");
 	if (o->common.interval_ns && o->common.folded)
@@ -316,6 +320,7 @@ static int funcs_main(int argc, char **argv)
 	const struct cli_option rows[] = {
 		{ 0, "stacks", CLI_FLAG, .flag = &o.capture.stacks },
 		{ 0, "arg", CLI_CALL, .object = &o, .call = call_arg },
+		{ 0, "alloc", CLI_FLAG, .flag = &o.capture.allocs },
 		{ 0, "entries", CLI_FLAG, .flag = &o.capture.entries },
 		{ 0, "force-returns", CLI_FLAG, .flag = &o.capture.force_returns },
 		{ 0, "max-funcs", CLI_NUMBER, .number = &o.max_funcs, .min = 1, .max = 1000000,

@@ -50,6 +50,7 @@ static const char usage_text[] =
 	"\n"
 	"what is looked at:\n"
 	"  --phases          also probes that only tell phases apart (authorization, JSON)\n"
+	"  --alloc           count allocations and their bytes: each costs a probe's hit\n"
 	"  --syscalls        count system calls; felt by every process of the machine\n"
 	"  --slow TIME       the slowest that took that long, as waterfalls: 50ms\n"
 	"  --status CODE     the slowest that ended so, as waterfalls: 500, 5xx\n"
@@ -82,7 +83,7 @@ struct options {
 	struct request_points points;
 	const char *begin; /* of --request */
 	bool ended;	   /* likewise */
-	bool phases, syscalls, force_returns;
+	bool phases, syscalls, allocs, force_returns;
 	uint64_t slow_ns, slowest;
 	int64_t status_min, status_max;
 };
@@ -312,6 +313,7 @@ static int run(void *arg)
 		.points = o->points,
 		.phases = o->phases,
 		.syscalls = o->syscalls,
+		.allocs = o->allocs,
 		.force_returns = o->force_returns,
 		.children = t->children,
 		.only = t->pids.nr == 1 && !t->children ? t->pids.items[0] : 0,
@@ -383,6 +385,7 @@ static int requests_main(int argc, char **argv)
 		{ 0, "force-returns", CLI_FLAG, .flag = &o.force_returns },
 		{ 0, "phases", CLI_FLAG, .flag = &o.phases },
 		{ 0, "syscalls", CLI_FLAG, .flag = &o.syscalls },
+		{ 0, "alloc", CLI_FLAG, .flag = &o.allocs },
 		{ 0, "slow", CLI_TIME, .number = &o.slow_ns, .min = 1 },
 		{ 0, "status", CLI_CALL, .object = &o, .call = call_status },
 		{ 0, "slowest", CLI_NUMBER, .number = &o.slowest, .min = 1, .max = 1000,

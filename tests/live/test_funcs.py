@@ -10,14 +10,12 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 
 import servers
 from harness import WORKLOADS, LiveTest, Tool, Workload, periscope, stack_regex, stolen_ns, wait_until
 
 WORKLOAD = os.path.join(WORKLOADS, "funcs")
-NS_FOR_PROBES = 15000  # of a call, where an instruction is single-stepped
 DEPTH = 64  # returns that the kernel follows in a thread
 
 THROWS = r"""
@@ -57,6 +55,8 @@ int main(void)
 
 
 class Funcs(LiveTest):
+    ns_for_probes = 15000  # of a call, where an instruction is single-stepped
+
     def capture(self, *args, command, timeout=60):
         """Runs periscope on a command; result, and its report."""
         report = os.path.join(self.temp_dir(), "report.json")
@@ -150,26 +150,42 @@ class Times(Funcs):
             self.assertLessEqual(own, row["total_ns"], row)
         on_cpu = half["on_cpu_percent"] / 100 * half["total_ns"]
         self.assertGreaterEqual(on_cpu, told["half_cpu"] * 0.99)
-        self.assertLessEqual(on_cpu, told["half_cpu"] * 1.01 + 40 * NS_FOR_PROBES + stolen)
+        self.assertLessEqual(on_cpu, told["half_cpu"] * 1.01 + 40 * self.ns_for_probes + stolen)
         raw = sorted(int(ns) for ns in re.findall(r"^latency (\d+)$", result.out, re.MULTILINE))
         for name, share in (("p50_ns", 0.5), ("p90_ns", 0.9)):
             rank = int(-(-share * len(raw) // 1)) - 1
             self.assertGreaterEqual(spin[name], raw[rank - 2] * 0.99, name)
-            self.assertLessEqual(spin[name], raw[rank + 2] * 1.01 + NS_FOR_PROBES, name)
+            self.assertLessEqual(spin[name], raw[rank + 2] * 1.01 + self.ns_for_probes, name)
         self.assertGreaterEqual(spin["min_ns"], raw[0])
         self.assertIn("the end of a handler is not that of the answer", self.notes(report))
 
+    def test_allocations(self):
+        """A call has those of the calls inside of it, too."""
+        with Workload("funcs", ["allocs", "46"]) as workload:
+            path = os.path.join(self.temp_dir(), "report.json")
+            args = ["funcs", "-p", workload.pid, "allocates", "twice", "--alloc", "-o", path, "-v"]
+            with Tool(*args) as tool:
+                tool.wait_capturing()
+                os.kill(workload.pid, signal.SIGUSR1)
+                wait_until(lambda: b"done" in os.read(workload.popen.stdout.fileno(), 100))
+                tool.popen.send_signal(signal.SIGINT)
+                self.assert_ok(tool.finish())
+        with open(path, encoding="utf-8") as file:
+            rows = {row["function"]: row
+                    for row in self.table(json.load(file), "allocations", "allocations")}
+        self.assertEqual({name: (row["returns"], row["allocations"], row["allocated_bytes"])
+                          for name, row in rows.items()},
+                         {"allocates": (46, 4 * 46, 1421 * 46), "twice": (23, 4 * 46, 1421 * 46)})
+
     def test_intervals_add_up(self):
         with Workload("funcs", ["threads", "211"]) as workload:
-            args = ["funcs", "-p", workload.pid, "busy", "-i", "300ms", "2"]
-            def later():
+            with Tool("funcs", "-p", workload.pid, "busy", "-i", "300ms", "-v") as tool:
+                tool.wait_capturing()
                 for _ in range(5):
-                    time.sleep(0.35)
                     os.kill(workload.pid, signal.SIGUSR1)
-            thread = threading.Thread(target=later)
-            thread.start()
-            result = periscope(*args, timeout=60)
-            thread.join()
+                    time.sleep(0.35)
+                tool.popen.send_signal(signal.SIGINT)
+                result = tool.finish()
         self.assert_ok(result)
         pages = result.out.split("Calls of the last")[1:]
         self.assertGreaterEqual(len(pages), 3)

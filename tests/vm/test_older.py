@@ -13,7 +13,9 @@ import re
 import unittest
 
 import test_attach
+import test_funcs
 import test_heap_counts
+import test_requests
 import test_stacks
 import test_usdt
 import test_vmlinux
@@ -123,6 +125,31 @@ class HeapFromOutside(Figures, test_heap_counts.FromOutside):
     pass
 
 
+class Requests(Figures, test_requests.KnownTimes):
+    ns_for_probes = 2_000_000  # emulated
+    test_percentiles = None  # of the emulator
+
+
+class RequestDetails(Figures, test_requests.Details):
+    ns_for_probes = 2_000_000
+
+
+class FunctionCounts(Figures, test_funcs.Counts):
+    pass
+
+
+class FunctionTimes(Figures, test_funcs.Times):
+    ns_for_probes = 2_000_000
+
+
+class FunctionValues(Figures, test_funcs.Values):
+    pass
+
+
+class Callers(Figures, test_funcs.Callers):
+    pass
+
+
 class Stacks(Figures, test_stacks.Stacks):
     pass
 
@@ -179,6 +206,12 @@ CLASSES = [
     ReturnProbes,
     HeapFromTheStart,
     HeapFromOutside,
+    Requests,
+    RequestDetails,
+    FunctionCounts,
+    FunctionTimes,
+    FunctionValues,
+    Callers,
     Probes,
     ProbedProcesses,
     ProbeFailures,

@@ -11,6 +11,7 @@
  *   threads N   four threads call busy() N times each
  *   jumps N     leaves() leaves by longjmp N times, returns() returns N times, below the same caller
  *   tail N      first() calls last() by a jump, N times
+ *   allocs N    allocates() N times, by twice() every second time
  *   exits N     N threads end inside of ends_inside()
  */
 #include "workload.h"
@@ -252,6 +253,35 @@ static void exits(unsigned long n)
 			_exit(1);
 }
 
+/* Four allocations, of 100, 300, 21 and 1000 bytes. */
+FRAME void allocates(void)
+{
+	void *volatile p = malloc(100);
+	void *q = realloc(p, 300);
+
+	free(q);
+	p = calloc(3, 7);
+	free(p);
+	if (posix_memalign(&q, 64, 1000))
+		_exit(1);
+	p = q;
+	free(p);
+	STAY();
+}
+
+FRAME void twice(void)
+{
+	allocates();
+	allocates();
+	STAY();
+}
+
+static void allocs(unsigned long n)
+{
+	for (unsigned long i = 0; i < n; i += 2)
+		twice();
+}
+
 static volatile int go;
 
 static void on_go(int sig)
@@ -267,7 +297,7 @@ int main(int argc, char **argv)
 		void (*run)(unsigned long n);
 	} kinds[] = { { "times", times },     { "recurse", recurse },	  { "args", args },
 		      { "callers", callers }, { "threads", run_threads }, { "jumps", jumps },
-		      { "tail", tail },	      { "exits", exits } };
+		      { "tail", tail },	      { "exits", exits },	  { "allocs", allocs } };
 	bool at_once = argc > 1 && !strcmp(argv[1], "0");
 
 	if (argc != 4)

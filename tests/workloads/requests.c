@@ -12,6 +12,7 @@
  *   latencies N   each spins, between 0.2 and 20 ms
  *   interleave N  200 at a time in one thread, each in 5 pieces of 0.2 ms
  *   move N        each passes through three threads, 2 ms of CPU in each
+ *   allocs N      each allocates 4 times, 1421 bytes in all, and as much outside of a request
  *   ids N         ids that begin again, that never end, that end only
  */
 #include "workload.h"
@@ -337,6 +338,36 @@ FRAME static void move(unsigned long n)
 	say("cpu", all);
 }
 
+/* ---- allocs ---- */
+
+/* Four allocations, of 100, 300, 21 and 1000 bytes. */
+FRAME void allocates(void)
+{
+	void *volatile p = malloc(100);
+	void *q = realloc(p, 300);
+
+	free(q);
+	p = calloc(3, 7);
+	free(p);
+	if (posix_memalign(&q, 64, 1000))
+		_exit(1);
+	p = q;
+	free(p);
+	STAY();
+}
+
+FRAME static void allocs(unsigned long n)
+{
+	for (unsigned long i = 1; i <= n; i++) {
+		work_begin(i, "allocates", 0);
+		allocates();
+		work_pause(i);
+		allocates();
+		work_run(i);
+		work_end(i, 200);
+	}
+}
+
 /* ---- ids ---- */
 
 FRAME static void ids(unsigned long n)
@@ -372,7 +403,8 @@ int main(int argc, char **argv)
 		      { "latencies", latencies },
 		      { "interleave", interleave },
 		      { "move", move },
-		      { "ids", ids } };
+		      { "ids", ids },
+		      { "allocs", allocs } };
 	bool at_once = argc > 1 && !strcmp(argv[1], "0");
 
 	if (argc != 4)

@@ -7,12 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attach.h"
 #include "func_counts.h"
+#include "func_probes.h"
 #include "funcs.skel.h"
-#include "images.h"
-#include "probe_list.h"
-#include "strbuf.h"
+#include "heap_probes.h"
 #include "util.h"
 #include "watch.h"
 
@@ -21,12 +19,9 @@ struct capture_funcs {
 	struct watch watch;
 	struct funcs_bpf *bpf;
 	struct bpf_link *links[2];
-	struct function_sites sites; /* by the functions' numbers */
-	size_t nr_objects;	     /* looked at so far */
-	size_t nr_attached;	     /* of sites */
-	size_t nr_timed;
-	struct attach attach;
-	struct strbuf notes;
+	struct func_probes probes;
+	struct heap_probes allocs;
+	size_t allocs_seen;		   /* processes and objects when they were last looked at */
 	struct func_counts counts, before; /* now, and at the last interval */
 	struct func_result *results;
 	struct func_value_count *values;
@@ -45,11 +40,6 @@ static const char *funcs_error(const void *capture)
 	return watch_error(c ? &c->watch : NULL);
 }
 
-static int no_memory(struct capture_funcs *c)
-{
-	return watch_fail(&c->watch, -ENOMEM, "out of memory");
-}
-
 /* ---------------------------------------------------------------- loading ---- */
 
 static int on_event(void *arg, const struct event_header *e, size_t size)
@@ -63,6 +53,21 @@ static int on_event(void *arg, const struct event_header *e, size_t size)
 	memcpy(&c->texts[c->nr_texts], e, sizeof(*c->texts));
 	c->texts[c->nr_texts++].text[FUNCS_TEXT - 1] = 0;
 	return 0;
+}
+
+static int prepare_programs(struct capture_funcs *c)
+{
+	struct bpf_program *programs[] = { c->bpf->progs.func_entry, c->bpf->progs.func_return,
+					   c->bpf->progs.func_alloc,
+					   c->bpf->progs.func_alloc_return };
+	int err = 0;
+
+	for (size_t i = 0; i < (c->o.allocs ? 4 : 2) && !err; i++) {
+		err = bpf_program__set_autoload(programs[i], true);
+		if (!err)
+			err = attach_prepare(programs[i]);
+	}
+	return err;
 }
 
 static int prepare(struct capture_funcs *c, const struct watch_options *wo)
@@ -82,9 +87,7 @@ static int prepare(struct capture_funcs *c, const struct watch_options *wo)
 	if (!err)
 		err = bpf_map__set_max_entries(bpf->maps.func_infos, c->o.max_funcs);
 	if (!err)
-		err = attach_prepare(bpf->progs.func_entry);
-	if (!err)
-		err = attach_prepare(bpf->progs.func_return);
+		err = prepare_programs(c);
 	return err ? watch_fail(&c->watch, err, "cannot prepare the BPF object: %s", strerror(-err))
 		   : 0;
 }
@@ -112,6 +115,9 @@ static int load(struct capture_funcs *c)
 	if (err)
 		return watch_fail(&c->watch, err, "the kernel refused the BPF programs: %s",
 				  strerror(-err));
+	c->probes.call_prog = bpf_program__fd(c->bpf->progs.func_entry);
+	c->probes.return_prog = bpf_program__fd(c->bpf->progs.func_return);
+	c->probes.infos_fd = bpf_map__fd(c->bpf->maps.func_infos);
 	return watch_open(&c->watch, c->bpf->obj, &wo, on_event, c);
 }
 
@@ -127,7 +133,7 @@ struct capture_funcs *capture_funcs_new(const struct capture_funcs_options *o)
 	}
 	c->o = *o;
 	watch_init(&c->watch);
-	strbuf_init(&c->notes);
+	func_probes_init(&c->probes, &c->o);
 	err = load(c);
 	if (!err)
 		return c;
@@ -142,12 +148,11 @@ void capture_funcs_free(struct capture_funcs *c)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(c->links); i++)
 		bpf_link__destroy(c->links[i]);
-	attach_release(&c->attach);
-	func_results_free(c->results, c->results ? c->sites.nr : 0);
+	func_results_free(c->results, c->counts.nr);
+	func_probes_release(&c->probes);
+	heap_probes_release(&c->allocs);
 	func_counts_release(&c->counts);
 	func_counts_release(&c->before);
-	function_sites_release(&c->sites);
-	strbuf_release(&c->notes);
 	free(c->values);
 	free(c->callers);
 	free(c->texts);
@@ -158,184 +163,58 @@ void capture_funcs_free(struct capture_funcs *c)
 
 /* ---------------------------------------------------------------- probes ---- */
 
-static int too_many(struct capture_funcs *c, const struct object *object, size_t found)
-{
-	size_t all = c->sites.nr + found;
-
-	return watch_fail(&c->watch, -E2BIG,
-			  "%s%zu functions match, %zu of them in %s: --max-funcs %zu to probe them "
-			  "all, each call of each",
-			  c->nr_objects + 1 < c->watch.target.objects.nr ? "at least " : "", all,
-			  found, object->path, all);
-}
-
-/* The functions of one object that are asked for, appended to the sites. */
-static int find_functions(struct capture_funcs *c, const struct object *object)
+/* The allocators of processes that are new, or have mapped something since. */
+static int update_allocs(struct capture_funcs *c)
 {
 	const struct target *t = &c->watch.target;
-	struct function_wishes w = {
-		.returns = !c->o.entries,
-		.force_returns = c->o.force_returns,
-		.max = c->o.max_funcs,
-	};
-	size_t found = 0;
-	int err = 0;
-
-	if (object->is_vdso)
-		return 0;
-	for (size_t i = 0; i < c->o.nr_args; i++)
-		w.args |= 1U << c->o.args[i].number;
-	for (size_t i = 0; i < c->o.nr_specs && !err; i++)
-		err = function_sites_find(&c->sites, object, &t->objects, t->procs[0]->pid,
-					  c->o.specs[i], &w, &found);
-	if (err == -E2BIG)
-		return too_many(c, object, found);
-	return err ? watch_fail(&c->watch, err, "cannot look for functions in %s: %s", object->path,
-				strerror(-err))
-		   : 0;
-}
-
-static bool is_timed(const struct capture_funcs *c, const struct function_site *f)
-{
-	return !c->o.entries && !f->site_err && f->returns == PROBE_RETURN_OK;
-}
-
-static void note(struct capture_funcs *c, const struct function_site *f)
-{
-	if (f->site_err)
-		strbuf_printf(&c->notes, "%s: not probed: %s\n", f->name,
-			      probe_site_error(f->site_err));
-	else if (f->ifunc)
-		strbuf_printf(&c->notes,
-			      "%s: chosen at load time, so that only the choice is seen: the "
-			      "functions that are called have names of their own\n",
-			      f->name);
-	else if (f->site.repeats)
-		strbuf_printf(&c->notes,
-			      "%s: jumps back to where it is probed: the count is at "
-			      "least that of its calls\n",
-			      f->name);
-	for (size_t i = 0; i < c->o.nr_args && !f->site_err; i++)
-		if (f->site.args[c->o.args[i].number] == PROBE_ARG_LOST)
-			strbuf_printf(&c->notes, "%s: arg%u is not known where it is probed\n",
-				      f->name, c->o.args[i].number + 1);
-}
-
-static int attach_list(struct capture_funcs *c, const struct object *object, bool returns,
-		       struct attach_site *sites, size_t n)
-{
-	struct attach_to to = {
-		.elf = object->elf,
-		.prog_fd = bpf_program__fd(returns ? c->bpf->progs.func_return
-						   : c->bpf->progs.func_entry),
-		.pid = c->o.only ? c->o.only : -1,
-		.returns = returns,
-	};
-	int attached = n ? attach_sites(&c->attach, &to, sites, n) : 0;
-
-	if (attached < 0)
-		return watch_fail(&c->watch, attached, "cannot attach to %s: %s", object->path,
-				  attach_error(attached));
-	for (size_t i = 0; i < n; i++)
-		if (sites[i].err)
-			return watch_fail(&c->watch, sites[i].err, "cannot attach to %s: %s",
-					  c->sites.items[PROBE_COOKIE_ID(sites[i].cookie)].name,
-					  attach_error(sites[i].err));
-	return 0;
-}
-
-/* Where the functions from nr_attached on are probed. Returns 0 or a negative errno. */
-static int list_sites(struct capture_funcs *c, struct attach_site *calls, size_t *nr_calls,
-		      struct attach_site *returns, size_t *nr_returns)
-{
-	for (uint32_t id = c->nr_attached; id < c->sites.nr; id++) {
-		const struct function_site *f = &c->sites.items[id];
-		uint32_t info = is_timed(c, f) ? FUNC_RETURNS : 0;
-		struct attach_site site = { .offset = f->site.offset };
-
-		note(c, f);
-		if (f->site_err)
-			continue;
-		site.cookie = probe_site_cookie(&f->site, id);
-		calls[(*nr_calls)++] = site;
-		if (info)
-			returns[(*nr_returns)++] = site;
-		if (bpf_map_update_elem(bpf_map__fd(c->bpf->maps.func_infos), &id, &info, 0))
-			return watch_fail(&c->watch, -errno,
-					  "cannot tell the kernel of a probe: %s", strerror(errno));
-	}
-	c->nr_timed += *nr_returns;
-	return 0;
-}
-
-/* Attach to them, all of one object. */
-static int attach_new(struct capture_funcs *c, const struct object *object)
-{
-	size_t n = c->sites.nr - c->nr_attached, nr_calls = 0, nr_returns = 0;
-	struct attach_site *calls = calloc(n, sizeof(*calls));
-	struct attach_site *returns = calloc(n, sizeof(*returns));
+	size_t seen = t->nr_seen + t->objects.nr;
 	int err;
 
-	if (!calls || !returns) {
-		err = no_memory(c);
-		goto out;
+	if (!c->o.allocs || seen == c->allocs_seen)
+		return 0;
+	c->allocs_seen = seen;
+	c->allocs.alloc_only = true;
+	c->allocs.call_prog = bpf_program__fd(c->bpf->progs.func_alloc);
+	c->allocs.return_prog = bpf_program__fd(c->bpf->progs.func_alloc_return);
+	if (!c->begun)
+		c->allocs.everywhere = c->o.children || t->nr_procs > HEAP_PROBES_OWN;
+	for (size_t i = 0; i < t->nr_procs; i++) {
+		err = heap_probes_add(&c->allocs, t, t->procs[i]->pid);
+		/* Not yet, or not any more. */
+		if (err && err != -ENOENT && err != -ESRCH)
+			return watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error);
 	}
-	err = list_sites(c, calls, &nr_calls, returns, &nr_returns);
-	/* Returns first: no call is seen whose return would be missed. */
-	if (!err)
-		err = attach_list(c, object, true, returns, nr_returns);
-	if (!err)
-		err = attach_list(c, object, false, calls, nr_calls);
-	c->nr_attached = c->sites.nr;
-out:
-	free(calls);
-	free(returns);
-	return err;
+	return 0;
 }
 
 /* Probe what the target maps by now; once the first probes are there, look. */
 static int update_probes(struct capture_funcs *c)
 {
 	const struct target *t = &c->watch.target;
-	int err = 0;
+	int err;
 
 	if (!t->nr_procs)
 		return 0;
-	while (c->nr_objects < t->objects.nr && !err) {
-		const struct object *object = t->objects.items[c->nr_objects];
-
-		err = find_functions(c, object);
-		c->nr_objects++;
-		if (!err && c->sites.nr > c->nr_attached)
-			err = attach_new(c, object);
-	}
-	if (err || c->begun || !c->nr_attached)
+	err = update_allocs(c);
+	if (err)
 		return err;
+	err = func_probes_update(&c->probes, &t->objects, t->procs[0]->pid);
+	if (err)
+		return watch_fail(&c->watch, err, "%s", c->probes.error);
+	if (c->begun || !c->probes.nr_attached)
+		return 0;
 	__atomic_store_n(&c->bpf->bss->active, true, __ATOMIC_RELEASE);
 	c->begun = true;
 	return 0;
 }
 
-/* Has everything that was asked for been found? */
+/* Has anything been found of what was asked for? */
 static int check_probes(struct capture_funcs *c)
 {
 	const struct target *t = &c->watch.target;
-	struct strbuf names;
-	struct images images;
-	int err;
+	int err = func_probes_check(&c->probes, t->nr_procs ? t->procs[0]->pid : 0);
 
-	if (c->nr_attached)
-		return 0;
-	strbuf_init(&names);
-	if (t->nr_procs && !images_of_process(&images, t->procs[0]->pid)) {
-		probe_list_suggest(&images, c->o.specs[0], &names);
-		images_release(&images);
-	}
-	err = watch_fail(&c->watch, -ENOENT, "no function is called '%s'%s%s%s", c->o.specs[0],
-			 c->o.nr_specs > 1 ? ", nor any of the others" : "",
-			 names.len ? "; similar: " : "", strbuf_str(&names));
-	strbuf_release(&names);
-	return err;
+	return err ? watch_fail(&c->watch, err, "%s", c->probes.error) : 0;
 }
 
 /* ---------------------------------------------------------------- the course ---- */
@@ -402,7 +281,7 @@ static bool funcs_knows(const void *capture, pid_t pid)
 static int read_counts(struct capture_funcs *c, struct func_counts *ret)
 {
 	int err = func_counts_read(ret, bpf_map__fd(c->bpf->maps.funcs),
-				   bpf_map__fd(c->bpf->maps.buckets), c->nr_attached);
+				   bpf_map__fd(c->bpf->maps.buckets), c->probes.nr_attached);
 
 	return err ? watch_fail(&c->watch, err, "cannot read the counts: %s", strerror(-err)) : 0;
 }
@@ -461,8 +340,8 @@ static int collect(struct capture_funcs *c)
 	if (!err)
 		err = func_counts_results(&c->counts, NULL, &c->results);
 	for (size_t i = 0; i < c->counts.nr && !err; i++) {
-		c->results[i].site = &c->sites.items[i];
-		c->results[i].timed = is_timed(c, &c->sites.items[i]);
+		c->results[i].site = &c->probes.sites.items[i];
+		c->results[i].timed = func_probes_is_timed(&c->probes, &c->probes.sites.items[i]);
 	}
 	return err ? watch_fail(&c->watch, err, "cannot collect: %s", strerror(-err)) : 0;
 }
@@ -489,8 +368,8 @@ int capture_funcs_interval(struct capture_funcs *c, struct func_result **ret, si
 		return err;
 	err = func_counts_results(&now, &c->before, ret);
 	for (size_t i = 0; i < now.nr && !err; i++) {
-		(*ret)[i].site = &c->sites.items[i];
-		(*ret)[i].timed = is_timed(c, &c->sites.items[i]);
+		(*ret)[i].site = &c->probes.sites.items[i];
+		(*ret)[i].timed = func_probes_is_timed(&c->probes, &c->probes.sites.items[i]);
 	}
 	*ret_n = now.nr;
 	func_counts_release(&c->before);
@@ -517,10 +396,10 @@ void capture_funcs_stats(struct capture_funcs *c, struct capture_funcs_stats *re
 		.lost_values = stat_of(c, FUNCS_LOST_VALUES),
 		.lost_args = stat_of(c, FUNCS_LOST_ARGS),
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
-		.timed = c->nr_timed,
+		.timed = c->probes.nr_timed,
 	};
-	for (size_t i = 0; i < c->sites.nr; i++)
-		ret->functions += !c->sites.items[i].site_err;
+	for (size_t i = 0; i < c->probes.sites.nr; i++)
+		ret->functions += !c->probes.sites.items[i].site_err;
 	for (size_t i = 0; i < c->counts.nr; i++) {
 		const struct func_stat *s = &c->counts.stats[i];
 
@@ -571,7 +450,7 @@ const struct target *capture_funcs_target(const struct capture_funcs *c)
 
 const char *capture_funcs_notes(const struct capture_funcs *c)
 {
-	return strbuf_str(&c->notes);
+	return strbuf_str(&c->probes.notes);
 }
 
 const struct capture_ops capture_funcs_ops = {

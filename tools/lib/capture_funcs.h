@@ -28,6 +28,7 @@ struct capture_funcs_options {
 	size_t max_funcs; /* more are refused */
 	bool stacks;	  /* who calls */
 	bool entries;	  /* no returns are probed */
+	bool allocs;	  /* allocations in calls that return */
 	bool force_returns;
 	struct func_arg args[FUNCS_MAX_ARGS];
 	size_t nr_args;

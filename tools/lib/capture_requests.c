@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "heap_probes.h"
+#include "ksyms.h"
 #include "request_probes.h"
 #include "request_store.h"
 #include "requests.skel.h"
@@ -20,6 +22,8 @@ struct capture_requests {
 	struct watch watch;
 	struct requests_bpf *bpf;
 	struct request_probes probes;
+	struct heap_probes allocs;
+	size_t allocs_seen; /* processes and objects when they were last looked at */
 	struct bpf_link *links[4];
 	size_t nr_links;
 	struct request_table total, interval;
@@ -75,6 +79,32 @@ static int on_event(void *arg, const struct event_header *e, size_t size)
 
 /* ---------------------------------------------------------------- loading ---- */
 
+/* Without names the stacks of waits have the frames of our own machinery. */
+static void find_schedule(struct capture_requests *c)
+{
+	static const char *const schedule[] = { "__schedule", NULL };
+	struct ksyms *k = ksyms_new(NULL);
+	uint64_t text[2] = { 0 };
+
+	if (k && !ksyms_range(k, schedule, text))
+		memcpy(c->bpf->rodata->schedule_text, text, sizeof(text));
+	ksyms_free(k);
+}
+
+static int prepare_allocs(struct capture_requests *c)
+{
+	struct bpf_program *programs[] = { c->bpf->progs.request_alloc,
+					   c->bpf->progs.request_alloc_return };
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs) && c->o.allocs && !err; i++) {
+		err = bpf_program__set_autoload(programs[i], true);
+		if (!err)
+			err = attach_prepare(programs[i]);
+	}
+	return err;
+}
+
 static int prepare(struct capture_requests *c, const struct watch_options *wo)
 {
 	struct requests_bpf *bpf = c->bpf;
@@ -86,6 +116,8 @@ static int prepare(struct capture_requests *c, const struct watch_options *wo)
 	bpf->rodata->filter_slow_ns = c->o.slow_ns;
 	bpf->rodata->filter_status_min = c->o.status_min;
 	bpf->rodata->filter_status_max = c->o.status_max;
+	if (details)
+		find_schedule(c);
 	err = watch_prepare(&c->watch, bpf->obj, wo);
 	if (err)
 		return err;
@@ -96,6 +128,8 @@ static int prepare(struct capture_requests *c, const struct watch_options *wo)
 		err = bpf_program__set_autoload(bpf->progs.request_syscall, c->o.syscalls);
 	if (!err)
 		err = attach_prepare(bpf->progs.request_hit);
+	if (!err)
+		err = prepare_allocs(c);
 	return err ? watch_fail(&c->watch, err, "cannot prepare the BPF object: %s", strerror(-err))
 		   : 0;
 }
@@ -125,6 +159,10 @@ static int load(struct capture_requests *c)
 	if (err)
 		return watch_fail(&c->watch, err, "cannot open the kernel's event buffers: %s",
 				  strerror(-err));
+	if (c->o.allocs) {
+		c->allocs.call_prog = bpf_program__fd(c->bpf->progs.request_alloc);
+		c->allocs.return_prog = bpf_program__fd(c->bpf->progs.request_alloc_return);
+	}
 	c->probes.prog_fd = bpf_program__fd(c->bpf->progs.request_hit);
 	c->probes.roles_fd = bpf_map__fd(c->bpf->maps.roles);
 	c->probes.specs_fd = bpf_map__fd(c->bpf->maps.usdt_specs);
@@ -149,6 +187,7 @@ struct capture_requests *capture_requests_new(struct capture_requests_options *o
 	c->probes.phases = o->phases;
 	c->probes.force_returns = o->force_returns;
 	c->probes.pid = o->only ? o->only : -1;
+	c->allocs.alloc_only = true;
 	request_table_init(&c->total);
 	request_table_init(&c->interval);
 	err = request_store_init(&c->store, o->nr_details);
@@ -167,6 +206,7 @@ void capture_requests_free(struct capture_requests *c)
 	for (size_t i = 0; i < c->nr_links; i++)
 		bpf_link__destroy(c->links[i]);
 	request_probes_release(&c->probes);
+	heap_probes_release(&c->allocs);
 	watch_release(&c->watch);
 	requests_bpf__destroy(c->bpf);
 	request_table_release(&c->total);
@@ -196,6 +236,27 @@ static void use_points(struct capture_requests *c)
 	c->bpf->data->after_piece = points->sends_after ? STATE_SEND : STATE_LOOP;
 }
 
+/* The allocators of processes that are new, or have mapped something since. */
+static int update_allocs(struct capture_requests *c)
+{
+	const struct target *t = &c->watch.target;
+	size_t seen = t->nr_seen + t->objects.nr;
+	int err;
+
+	if (!c->o.allocs || seen == c->allocs_seen)
+		return 0;
+	c->allocs_seen = seen;
+	if (!c->begun)
+		c->allocs.everywhere = c->o.children || t->nr_procs > HEAP_PROBES_OWN;
+	for (size_t i = 0; i < t->nr_procs; i++) {
+		err = heap_probes_add(&c->allocs, t, t->procs[i]->pid);
+		/* Not yet, or not any more. */
+		if (err && err != -ENOENT && err != -ESRCH)
+			return watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error);
+	}
+	return 0;
+}
+
 /* Probe what the target maps by now; once the first probes are there, look. */
 static int update_probes(struct capture_requests *c)
 {
@@ -204,6 +265,9 @@ static int update_probes(struct capture_requests *c)
 
 	if (!t->nr_procs || c->probes.nr_objects == t->objects.nr)
 		return 0;
+	err = update_allocs(c);
+	if (err)
+		return err;
 	err = request_probes_update(&c->probes, &t->objects, t->procs[0]->pid);
 	if (err)
 		return watch_fail(&c->watch, err, "%s", c->probes.error);
@@ -462,9 +526,9 @@ uint64_t capture_requests_epoch(const struct capture_requests *c)
 	return c->began_ns;
 }
 
-bool capture_requests_syscalls(const struct capture_requests *c)
+const struct capture_requests_options *capture_requests_options(const struct capture_requests *c)
 {
-	return c->o.syscalls;
+	return &c->o;
 }
 
 const char *capture_requests_notes(const struct capture_requests *c)

@@ -27,6 +27,7 @@ struct capture_requests_options {
 	struct request_points points;
 	bool phases;	    /* probe what only tells phases apart, too */
 	bool syscalls;	    /* count system calls: felt by every process of the machine */
+	bool allocs;	    /* count allocations: each call of malloc costs as much as a probe */
 	bool force_returns; /* probe returns although exceptions or coroutines might break them */
 	bool children;	    /* follow forks */
 	pid_t only;	    /* the one process that will ever be added; 0: there may be more */
@@ -91,7 +92,8 @@ const struct stacks *capture_requests_stacks(const struct capture_requests *c);
 const struct target *capture_requests_target(const struct capture_requests *c);
 /* CLOCK_MONOTONIC when the probes were there. */
 uint64_t capture_requests_epoch(const struct capture_requests *c);
-bool capture_requests_syscalls(const struct capture_requests *c); /* were they counted? */
+const struct capture_requests_options *
+capture_requests_options(const struct capture_requests *c); /* without the points */
 /* Lines that say what could not be probed, and why; "" nothing. */
 const char *capture_requests_notes(const struct capture_requests *c);
 /* The statement's text and own executions; NULL for one never seen. */

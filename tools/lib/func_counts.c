@@ -35,6 +35,8 @@ static void add_stat(struct func_stat *sum, const struct func_stat *s)
 	sum->ns += s->ns;
 	sum->on_cpu_ns += s->on_cpu_ns;
 	sum->outer_ns += s->outer_ns;
+	sum->allocs += s->allocs;
+	sum->alloc_bytes += s->alloc_bytes;
 	sum->min_ns = MAX(sum->min_ns, s->min_ns);
 	sum->max_ns = MAX(sum->max_ns, s->max_ns);
 }
@@ -153,6 +155,8 @@ static void subtract(struct func_stat *s, const struct func_stat *before)
 	s->ns -= before->ns;
 	s->on_cpu_ns -= before->on_cpu_ns;
 	s->outer_ns -= before->outer_ns;
+	s->allocs -= before->allocs;
+	s->alloc_bytes -= before->alloc_bytes;
 }
 
 /* The least and greatest value that the buckets may hold. */

@@ -28,6 +28,16 @@ static const struct report_column columns[] = {
 	{ "object", "object", REPORT_TEXT },
 };
 
+/* Beside them with --alloc. */
+static const struct report_column alloc_columns[] = {
+	{ "function", "function", REPORT_PLACE },
+	{ "returns", "returns", REPORT_COUNT },
+	{ "allocations", "allocations", REPORT_COUNT },
+	{ "allocated", "allocated", REPORT_BYTES },
+	{ "allocations_each", "a call", REPORT_COUNT },
+	{ "allocated_each", "bytes a call", REPORT_BYTES },
+};
+
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -86,6 +96,29 @@ static void add_functions(struct report_section *section, const struct func_resu
 		report_note(section, "Times are from call to return. What a function hands to "
 				     "another thread or to a loop goes on after that: the end of a "
 				     "handler is not that of the answer (see periscope requests).");
+}
+
+static void add_allocs(struct report *report, const struct func_result *results, size_t n)
+{
+	struct report_section *section =
+		report_section(report, "allocations", "Allocations in calls that returned");
+	struct report_table *t = report_table(section, "allocations", NULL, alloc_columns,
+					      ARRAY_SIZE(alloc_columns));
+
+	report_note(section, "With those of what they call.");
+	for (size_t i = 0; i < n; i++) {
+		const struct func_stat *s = &results[i].sum;
+
+		if (!results[i].timed || !s->returns)
+			continue;
+		report_add_text(t, results[i].site->name);
+		report_add(t, (int64_t)s->returns);
+		report_add(t, (int64_t)s->allocs);
+		report_add(t, (int64_t)s->alloc_bytes);
+		report_add(t, (int64_t)((s->allocs + s->returns / 2) / s->returns));
+		report_add(t, (int64_t)((s->alloc_bytes + s->returns / 2) / s->returns));
+	}
+	report_sort(t, "allocations");
 }
 
 /* What the kernel does at the probe is within a call. */
@@ -387,6 +420,8 @@ struct report *func_report(struct capture_funcs *c, const struct capture_funcs_o
 	add_refusals(s, results, n, o->entries);
 	add_stepped(s, results, n);
 	add_functions(s, results, n, ran_ns);
+	if (o->allocs)
+		add_allocs(r, results, n);
 	err = add_histograms(r, results, n);
 	if (o->nr_args)
 		add_values(r, c, o, results, n);

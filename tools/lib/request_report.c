@@ -338,32 +338,66 @@ static bool has_sql(const struct request_points *points)
 /* ---------------------------------------------------------------- the rest ---- */
 
 static const struct report_column use_columns[] = {
-	{ "route", "route", REPORT_PLACE },	   { "requests", "requests", REPORT_COUNT },
-	{ "waits", "waits", REPORT_COUNT },	   { "pieces", "pieces", REPORT_COUNT },
-	{ "moves", "moves", REPORT_COUNT },	   { "hits", "probe hits", REPORT_COUNT },
-	{ "faults", "page faults", REPORT_COUNT }, { "device_faults", "from disk", REPORT_COUNT },
+	{ "route", "route", REPORT_PLACE },
+	{ "requests", "requests", REPORT_COUNT },
+	{ "waits", "waits", REPORT_COUNT },
+	{ "pieces", "pieces", REPORT_COUNT },
+	{ "moves", "moves", REPORT_COUNT },
+	{ "faults", "page faults", REPORT_COUNT },
+	{ "device_faults", "from disk", REPORT_COUNT },
+	{ "hits", "probe hits", REPORT_COUNT },
+};
+static const struct report_column syscall_columns[] = {
 	{ "syscalls", "syscalls", REPORT_COUNT },
 };
+static const struct report_column alloc_columns[] = {
+	{ "allocations", "allocations", REPORT_COUNT },
+	{ "allocated", "allocated", REPORT_BYTES },
+	{ "allocations_each", "each", REPORT_COUNT },
+	{ "allocated_each", "bytes each", REPORT_BYTES },
+};
 
-static void add_use(struct report_section *section, const struct request_table *table,
-		    bool syscalls)
+static size_t choose_use_columns(struct report_column *columns,
+				 const struct capture_requests_options *o)
 {
-	struct report_table *t = report_table(section, "use", NULL, use_columns,
-					      ARRAY_SIZE(use_columns) - !syscalls);
+	size_t nr = 2;
+
+	memcpy(columns, use_columns, nr * sizeof(*columns));
+	if (o->allocs) {
+		memcpy(columns + nr, alloc_columns, sizeof(alloc_columns));
+		nr += ARRAY_SIZE(alloc_columns);
+	}
+	if (o->syscalls)
+		columns[nr++] = syscall_columns[0];
+	memcpy(columns + nr, use_columns + 2, sizeof(use_columns) - 2 * sizeof(*columns));
+	return nr + ARRAY_SIZE(use_columns) - 2;
+}
+
+static void add_use(struct request_report *r, struct report_section *section,
+		    const struct request_table *table, const struct capture_requests_options *o)
+{
+	size_t nr = choose_use_columns(r->use, o);
+	struct report_table *t = report_table(section, "use", NULL, r->use, nr);
 
 	for (size_t i = 0; i < table->nr_routes; i++) {
 		const struct request_route_stats *s = &table->routes[i];
 
 		put_route(t, table, s);
 		report_add(t, (int64_t)s->count);
+		if (o->allocs) {
+			report_add(t, (int64_t)s->allocs);
+			report_add(t, (int64_t)s->alloc_bytes);
+			report_add(t, mean_of(s->allocs, s));
+			report_add(t, mean_of(s->alloc_bytes, s));
+		}
+		if (o->syscalls)
+			report_add(t, (int64_t)s->syscalls);
 		report_add(t, (int64_t)s->waits);
 		report_add(t, (int64_t)s->pieces);
 		report_add(t, (int64_t)s->moves);
-		report_add(t, (int64_t)s->hits);
 		report_add(t, (int64_t)s->faults);
 		report_add(t, (int64_t)s->device_faults);
-		if (syscalls)
-			report_add(t, (int64_t)s->syscalls);
+		report_add(t, (int64_t)s->hits);
 		if (s->committed)
 			report_note(section,
 				    "%s %s: a commit was shared by %.1f requests on average.",
@@ -485,8 +519,8 @@ int request_report_init(struct request_report *r, struct capture_requests *c, ui
 	add_latencies(s, table);
 	if (has_sql(points))
 		add_sql(report_section(r->report, "sql", "SQL by statement"), table, c);
-	add_use(report_section(r->report, "use", "What requests use, in all"), table,
-		capture_requests_syscalls(c));
+	add_use(r, report_section(r->report, "use", "What requests use, in all"), table,
+		capture_requests_options(c));
 	open = capture_requests_open(c, &n);
 	if (n)
 		add_open(r->report, table, open, n);
@@ -498,58 +532,4 @@ void request_report_release(struct request_report *r)
 {
 	report_free(r->report);
 	*r = (struct request_report){ 0 };
-}
-
-/* ---------------------------------------------------------------- as a profile ---- */
-
-static int add_location(struct profile *p, const char *name, uint32_t *ret)
-{
-	struct profile_function f = { 0 };
-	struct profile_line line = { 0 };
-	int err = profile_string(p, name, &f.name);
-
-	f.system_name = f.name;
-	if (!err)
-		err = profile_function(p, &f, &line.function);
-	return err ? err : profile_location(p, 0, PROFILE_NONE, &line, 1, ret);
-}
-
-static int add_time(struct profile *p, uint32_t comm, const char *route, const char *state,
-		    uint64_t ns, uint64_t requests)
-{
-	uint32_t stack[2];
-	struct profile_sample_key key = { .locations = stack, .nr_locations = 2, .comm = comm };
-	int64_t values[] = { (int64_t)(ns / 1000), (int64_t)requests };
-	int err = add_location(p, state, &stack[0]);
-
-	if (!err)
-		err = add_location(p, route, &stack[1]);
-	return err ? err : profile_add(p, &key, values);
-}
-
-int request_profile(struct profile *p, const struct request_table *t, const char *comm)
-{
-	uint32_t type, root;
-	int err = profile_type(p, "time", "microseconds", &type);
-
-	if (!err)
-		err = profile_type(p, "requests", "count", &type);
-	if (!err)
-		err = profile_string(p, comm, &root);
-	for (size_t i = 0; i < t->nr_routes && !err; i++) {
-		const struct request_route_stats *s = &t->routes[i];
-		const char *method = request_method(t, s->method);
-		char *name;
-
-		if (asprintf(&name, "%s%s%s", method, *method ? " " : "", s->name) < 0)
-			return -ENOMEM;
-		for (size_t j = 0; j < STATE_NR && !err; j++)
-			if (s->states[j])
-				err = add_time(p, root, name, requests_state_name(j), s->states[j],
-					       j == STATE_ON_CPU ? s->count - s->split : 0);
-		if (!err && s->split)
-			err = add_time(p, root, name, "not known", s->split_ns, s->split);
-		free(name);
-	}
-	return err;
 }

@@ -15,7 +15,7 @@
 /* A report and the columns that it borrows: what there is most of comes first. */
 struct request_report {
 	struct report *report;
-	struct report_column routes[16], states[STATE_NR + 4], phases[PHASE_NR + 4];
+	struct report_column routes[16], use[16], states[STATE_NR + 4], phases[PHASE_NR + 4];
 };
 
 /* All of a capture after its stop. Returns 0 or a negative errno. */

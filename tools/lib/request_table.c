@@ -242,6 +242,8 @@ static int add_done(struct request_table *t, const struct request_record *r)
 	s->pieces += r->pieces;
 	s->moves += r->moves;
 	s->hits += r->hits;
+	s->allocs += r->allocs;
+	s->alloc_bytes += r->alloc_bytes;
 	if (r->shared) {
 		s->committed++;
 		s->shared += r->shared;
@@ -322,6 +324,8 @@ static int merge_route(struct request_route_stats *to, const struct request_rout
 	to->pieces += from->pieces;
 	to->moves += from->moves;
 	to->hits += from->hits;
+	to->allocs += from->allocs;
+	to->alloc_bytes += from->alloc_bytes;
 	to->committed += from->committed;
 	to->shared += from->shared;
 	to->lost_stmts += from->lost_stmts;

@@ -42,6 +42,7 @@ struct request_route_stats {
 	uint64_t states[STATE_NR], phases[PHASE_NR]; /* ns, of requests that were not split */
 	uint64_t split_ns;			     /* latency of those that were */
 	uint64_t faults, device_faults, syscalls, waits, pieces, moves, hits;
+	uint64_t allocs, alloc_bytes;
 	uint64_t committed, shared; /* requests that were in a commit; sum of how many shared it */
 	uint64_t lost_stmts;
 	struct request_statement *stmts;

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "func_probes.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "images.h"
+#include "probe_list.h"
+
+void func_probes_init(struct func_probes *p, const struct capture_funcs_options *o)
+{
+	*p = (struct func_probes){ .o = o };
+	strbuf_init(&p->notes);
+}
+
+void func_probes_release(struct func_probes *p)
+{
+	attach_release(&p->attach);
+	function_sites_release(&p->sites);
+	strbuf_release(&p->notes);
+	func_probes_init(p, p->o);
+}
+
+static int fail(struct func_probes *p, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int fail(struct func_probes *p, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(p->error, sizeof(p->error), fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+static int too_many(struct func_probes *p, const struct objects *objects,
+		    const struct object *object, size_t found)
+{
+	size_t all = p->sites.nr + found;
+
+	return fail(p, -E2BIG,
+		    "%s%zu functions match, %zu of them in %s: --max-funcs %zu to probe them "
+		    "all, each call of each",
+		    p->nr_objects + 1 < objects->nr ? "at least " : "", all, found, object->path,
+		    all);
+}
+
+/* The functions of one object that are asked for, appended to the sites. */
+static int find_functions(struct func_probes *p, const struct objects *objects,
+			  const struct object *object, pid_t pid)
+{
+	struct function_wishes w = {
+		.returns = !p->o->entries,
+		.force_returns = p->o->force_returns,
+		.max = p->o->max_funcs,
+	};
+	size_t found = 0;
+	int err = 0;
+
+	if (object->is_vdso)
+		return 0;
+	for (size_t i = 0; i < p->o->nr_args; i++)
+		w.args |= 1U << p->o->args[i].number;
+	for (size_t i = 0; i < p->o->nr_specs && !err; i++)
+		err = function_sites_find(&p->sites, object, objects, pid, p->o->specs[i], &w,
+					  &found);
+	if (err == -E2BIG)
+		return too_many(p, objects, object, found);
+	return err ? fail(p, err, "cannot look for functions in %s: %s", object->path,
+			  strerror(-err))
+		   : 0;
+}
+
+bool func_probes_is_timed(const struct func_probes *p, const struct function_site *f)
+{
+	return !p->o->entries && !f->site_err && f->returns == PROBE_RETURN_OK;
+}
+
+static void note(struct func_probes *p, const struct function_site *f)
+{
+	if (f->site_err)
+		strbuf_printf(&p->notes, "%s: not probed: %s\n", f->name,
+			      probe_site_error(f->site_err));
+	else if (f->ifunc)
+		strbuf_printf(&p->notes,
+			      "%s: chosen at load time, so that only the choice is seen: the "
+			      "functions that are called have names of their own\n",
+			      f->name);
+	else if (f->site.repeats)
+		strbuf_printf(&p->notes,
+			      "%s: jumps back to where it is probed: the count is at "
+			      "least that of its calls\n",
+			      f->name);
+	for (size_t i = 0; i < p->o->nr_args && !f->site_err; i++)
+		if (f->site.args[p->o->args[i].number] == PROBE_ARG_LOST)
+			strbuf_printf(&p->notes, "%s: arg%u is not known where it is probed\n",
+				      f->name, p->o->args[i].number + 1);
+}
+
+static int attach_list(struct func_probes *p, const struct object *object, bool returns,
+		       struct attach_site *sites, size_t n)
+{
+	struct attach_to to = {
+		.elf = object->elf,
+		.prog_fd = returns ? p->return_prog : p->call_prog,
+		.pid = p->o->only ? p->o->only : -1,
+		.returns = returns,
+	};
+	int attached = n ? attach_sites(&p->attach, &to, sites, n) : 0;
+
+	if (attached < 0)
+		return fail(p, attached, "cannot attach to %s: %s", object->path,
+			    attach_error(attached));
+	for (size_t i = 0; i < n; i++)
+		if (sites[i].err)
+			return fail(p, sites[i].err, "cannot attach to %s: %s",
+				    p->sites.items[PROBE_COOKIE_ID(sites[i].cookie)].name,
+				    attach_error(sites[i].err));
+	return 0;
+}
+
+/* Where the functions from nr_attached on are probed. Returns 0 or a negative errno. */
+static int list_sites(struct func_probes *p, struct attach_site *calls, size_t *nr_calls,
+		      struct attach_site *returns, size_t *nr_returns)
+{
+	for (uint32_t id = p->nr_attached; id < p->sites.nr; id++) {
+		const struct function_site *f = &p->sites.items[id];
+		uint32_t info = func_probes_is_timed(p, f) ? FUNC_RETURNS : 0;
+		struct attach_site site = { .offset = f->site.offset };
+
+		note(p, f);
+		if (f->site_err)
+			continue;
+		site.cookie = probe_site_cookie(&f->site, id);
+		calls[(*nr_calls)++] = site;
+		if (info)
+			returns[(*nr_returns)++] = site;
+		if (bpf_map_update_elem(p->infos_fd, &id, &info, 0))
+			return fail(p, -errno, "cannot tell the kernel of a probe: %s",
+				    strerror(errno));
+	}
+	p->nr_timed += *nr_returns;
+	return 0;
+}
+
+/* Attach to them, all of one object. */
+static int attach_new(struct func_probes *p, const struct object *object)
+{
+	size_t n = p->sites.nr - p->nr_attached, nr_calls = 0, nr_returns = 0;
+	struct attach_site *calls = calloc(n, sizeof(*calls));
+	struct attach_site *returns = calloc(n, sizeof(*returns));
+	int err;
+
+	if (!calls || !returns) {
+		err = fail(p, -ENOMEM, "out of memory");
+		goto out;
+	}
+	err = list_sites(p, calls, &nr_calls, returns, &nr_returns);
+	/* Returns first: no call is seen whose return would be missed. */
+	if (!err)
+		err = attach_list(p, object, true, returns, nr_returns);
+	if (!err)
+		err = attach_list(p, object, false, calls, nr_calls);
+	p->nr_attached = p->sites.nr;
+out:
+	free(calls);
+	free(returns);
+	return err;
+}
+
+int func_probes_update(struct func_probes *p, const struct objects *objects, pid_t pid)
+{
+	int err = 0;
+
+	while (p->nr_objects < objects->nr && !err) {
+		const struct object *object = objects->items[p->nr_objects];
+
+		err = find_functions(p, objects, object, pid);
+		p->nr_objects++;
+		if (!err && p->sites.nr > p->nr_attached)
+			err = attach_new(p, object);
+	}
+	return err;
+}
+
+int func_probes_check(struct func_probes *p, pid_t pid)
+{
+	struct strbuf names;
+	struct images images;
+	int err;
+
+	if (p->nr_attached)
+		return 0;
+	strbuf_init(&names);
+	if (pid && !images_of_process(&images, pid)) {
+		probe_list_suggest(&images, p->o->specs[0], &names);
+		images_release(&images);
+	}
+	err = fail(p, -ENOENT, "no function is called '%s'%s%s%s", p->o->specs[0],
+		   p->o->nr_specs > 1 ? ", nor any of the others" : "",
+		   names.len ? "; similar: " : "", strbuf_str(&names));
+	strbuf_release(&names);
+	return err;
+}
