@@ -18,7 +18,8 @@
 
 int objects_init(struct objects *o, int tables_fd, size_t max_tables)
 {
-	*o = (struct objects){ .tables_fd = tables_fd, .max = max_tables };
+	*o = (struct objects){ .max = max_tables };
+	map_setter_init(&o->setter, tables_fd);
 	o->symbolizer = symbolizer_new();
 	return o->symbolizer ? 0 : -errno;
 }
@@ -36,6 +37,7 @@ static void object_free(struct object *obj)
 
 void objects_release(struct objects *o)
 {
+	map_setter_release(&o->setter);
 	symbolizer_free(o->symbolizer);
 	for (size_t i = 0; i < o->nr; i++)
 		object_free(o->items[i]);
@@ -236,20 +238,8 @@ int objects_get(struct objects *o, pid_t pid, const struct mapping *m, struct ob
 
 int objects_publish(struct objects *o)
 {
-	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-	__u32 n = o->nr_new;
-	int err = 0;
+	int err = map_setter_set(&o->setter, o->new_ids, o->new_fds, o->nr_new);
 
-	if (!n)
-		return 0;
-	if (bpf_map_update_batch(o->tables_fd, o->new_ids, o->new_fds, &n, &opts)) {
-		/* Kernels before 5.14 have no batch for maps of maps. */
-		for (size_t i = 0; i < o->nr_new && !err; i++)
-			if (bpf_map_update_elem(o->tables_fd, &o->new_ids[i], &o->new_fds[i], 0))
-				err = -errno;
-	}
-	for (size_t i = 0; i < o->nr_new; i++)
-		close(o->new_fds[i]);
 	o->nr_new = 0;
 	return err;
 }

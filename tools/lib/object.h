@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "elf.h"
+#include "map_setter.h"
 #include "mapping.h"
 #include "symbolizer.h"
 #include "unwind_table.h"
@@ -38,8 +39,8 @@ struct object {
 struct objects {
 	struct object **items; /* items[i]->id == i + 1 */
 	size_t nr, cap;
-	size_t max;    /* the `tables` map's size; objects beyond it have no unwind table */
-	int tables_fd; /* borrowed */
+	size_t max; /* the `tables` map's size; objects beyond it have no unwind table */
+	struct map_setter setter; /* of the `tables` map */
 	struct symbolizer *symbolizer;
 	uint64_t table_bytes; /* of all unwind tables */
 	/* Tables made since the last objects_publish: their ids and map descriptors. */
@@ -59,10 +60,7 @@ void objects_release(struct objects *o);
  */
 int objects_get(struct objects *o, pid_t pid, const struct mapping *m, struct object **ret);
 
-/*
- * Hand the new tables to the kernel, all at once: the kernel waits for running programs after
- * each update of a map of maps, which takes tens of milliseconds. Returns 0 or a negative errno.
- */
+/* Hand the new tables to the kernel, all at once. Returns 0 or a negative errno. */
 int objects_publish(struct objects *o);
 
 /* By the id in a frame; NULL for 0 and ids never given. */

@@ -9,13 +9,18 @@
 #define TABLE_SIZE (STACK_BUCKETS * sizeof(struct stack_bucket))
 #define LOG_SIZE   ((STACK_LOG_FIRST + STACK_LOG_LINES) * sizeof(struct stack_line))
 
+union stack_record {
+	struct stack_line lines[STACK_MAX_LINES];
+	struct stack_event event;
+};
+
 int stack_feed_init(struct stack_feed *f, int table_fd, int log_fd)
 {
 	int err = 0;
 
 	*f = (struct stack_feed){ 0 };
-	f->event = malloc(STACK_MAX_LINES * sizeof(struct stack_line));
-	if (!f->event)
+	f->record = malloc(sizeof(*f->record));
+	if (!f->record)
 		return -ENOMEM;
 	f->table = mmap(NULL, TABLE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, table_fd, 0);
 	if (f->table == MAP_FAILED) {
@@ -38,7 +43,7 @@ void stack_feed_release(struct stack_feed *f)
 		munmap(f->table, TABLE_SIZE);
 	if (f->log)
 		munmap(f->log, LOG_SIZE);
-	free(f->event);
+	free(f->record);
 	*f = (struct stack_feed){ 0 };
 }
 
@@ -47,17 +52,17 @@ static struct stack_line *line_at(const struct stack_feed *f, uint64_t n)
 	return &f->log[STACK_LOG_FIRST + n % STACK_LOG_LINES];
 }
 
-/* Copy the next record to f->event. Returns its lines, 0 when it is not there yet. */
+/* Copy the next record to f->record. Returns its lines, 0 when it is not there yet. */
 static uint32_t take_record(struct stack_feed *f)
 {
-	struct stack_line *line = line_at(f, f->read), *to = (struct stack_line *)f->event;
+	struct stack_line *line = line_at(f, f->read), *to = f->record->lines;
 	uint32_t n;
 
 	to->word[0] = __atomic_load_n(&line->word[0], __ATOMIC_ACQUIRE);
 	if (!to->word[0])
 		return 0;
 	memcpy(&to->word[1], &line->word[1], sizeof(*to) - sizeof(to->word[0]));
-	n = f->event->nr_frames;
+	n = f->record->event.nr_frames;
 	n = n <= STACK_MAX_FRAMES ? STACK_RECORD_LINES(n) : 1;
 	for (uint32_t i = 1; i < n; i++)
 		to[i] = *line_at(f, f->read + i);
@@ -75,7 +80,7 @@ int stack_feed_read(struct stack_feed *f, struct stacks *s, uint64_t *nr)
 	int err;
 
 	while ((n = take_record(f))) {
-		err = stacks_event(s, f->event, n * sizeof(struct stack_line));
+		err = stacks_event(s, &f->record->event, n * sizeof(struct stack_line));
 		if (err == -ENOMEM)
 			return err;
 		++*nr;

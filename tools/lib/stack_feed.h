@@ -17,7 +17,7 @@ struct stack_feed {
 	struct stack_bucket *table; /* STACK_BUCKETS */
 	struct stack_line *log;	    /* STACK_LOG_FIRST + STACK_LOG_LINES */
 	uint64_t read;		    /* lines of the log */
-	struct stack_event *event;  /* room for one */
+	union stack_record *record; /* the one that is being read */
 };
 
 /* The maps' descriptors are not kept. Returns 0 or a negative errno. */

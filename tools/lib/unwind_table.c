@@ -20,7 +20,8 @@ struct builder {
 	size_t nr_rules, cap_rules;
 	uint16_t *buckets; /* of rules, by hash; 0 empty, else index + 1 */
 	size_t nr_unsupported;
-	bool follow_rbx;
+	bool follow_rbx; /* rules say where RBX is saved */
+	bool cfa_in_rbx; /* they have to: some CFA is in it */
 };
 
 #define NR_BUCKETS (UNWIND_RULES_MAX * 2)
@@ -148,6 +149,7 @@ static int add_row(void *cookie, uint64_t pc, enum unwind_end mark, const struct
 	if (mark != UNWIND_MORE) {
 		row.cfa = mark_cfa(mark);
 	} else {
+		b->cfa_in_rbx |= rule->cfa_kind != UNWIND_CFA_SIGNAL && rule->cfa_reg == UNWIND_RBX;
 		err = encode(b, rule, &row);
 		if (err)
 			return err;
@@ -222,18 +224,20 @@ static int text_bounds(const struct elf_file *f, uint64_t *ret_base, uint64_t *r
 	return 0;
 }
 
-/* Is there a CFA in RBX? Ends the reading at the first. */
-static int look_for_rbx(void *cookie, uint64_t pc, enum unwind_end mark,
-			const struct unwind_rule *rule)
+static int read_rows(struct builder *b, struct ehframe *eh, uint64_t entry)
 {
-	struct builder *b = cookie;
+	int err;
 
-	(void)pc;
-	if (mark != UNWIND_MORE || rule->cfa_kind == UNWIND_CFA_SIGNAL ||
-	    rule->cfa_reg != UNWIND_RBX)
-		return 0;
-	b->follow_rbx = true;
-	return 1;
+	b->entry = entry >= b->base && entry < b->end ? entry : 0;
+	b->nr_rows = b->nr_rules = b->nr_unsupported = 0;
+	eh->nr_bad = 0;
+	memset(b->buckets, 0, NR_BUCKETS * sizeof(*b->buckets));
+	err = add_row(b, b->base, UNWIND_HOLE, NULL);
+	if (!err)
+		err = ehframe_rows(eh, add_row, b);
+	if (!err)
+		err = append_entry(b, b->end);
+	return err;
 }
 
 int unwind_table_init(struct unwind_table *ret, struct elf_file *f)
@@ -250,18 +254,14 @@ int unwind_table_init(struct unwind_table *ret, struct elf_file *f)
 		err = elf_eh_frame(f, &section);
 	if (err)
 		return err;
-	if (f->entry >= b.base && f->entry < b.end)
-		b.entry = f->entry;
-	b.buckets = calloc(NR_BUCKETS, sizeof(*b.buckets));
+	b.buckets = malloc(NR_BUCKETS * sizeof(*b.buckets));
 	err = b.buckets ? ehframe_init(&eh, &section) : -ENOMEM;
-	if (!err && ehframe_rows(&eh, look_for_rbx, &b) < 0)
-		err = -ENOMEM;
 	if (!err)
-		err = add_row(&b, b.base, UNWIND_HOLE, NULL);
-	if (!err)
-		err = ehframe_rows(&eh, add_row, &b);
-	if (!err)
-		err = append_entry(&b, b.end);
+		err = read_rows(&b, &eh, f->entry);
+	if (!err && b.cfa_in_rbx) {
+		b.follow_rbx = true;
+		err = read_rows(&b, &eh, f->entry);
+	}
 	if (!err)
 		err = finish(&b, ret);
 	if (!err)
