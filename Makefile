@@ -265,7 +265,7 @@ demo: setup-build
 # Cost and completeness, perf beside us. BENCH: sections and options, as scripts/bench takes them.
 bench:
 	$(Q)scripts/setup build bench
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(MAKE_TRACE)
 	$(Q)scripts/bench $(B) $(BENCH)
 	$(Q)scripts/bench_flame.py $(B)
 
