@@ -17,8 +17,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 
-#define UNWIND_WINDOW 512
-#define WALK_SPARES   62 /* where the kernel preempts, many threads may be in their walks at once */
+#define WALK_SPARES 62 /* where the kernel preempts, many threads may be in their walks at once */
 
 #include "heap.h"
 #include "heap_sites.bpf.h"

@@ -21,6 +21,7 @@
 #include "unwind.h"
 
 #define UNWIND_MAX_MAPPINGS 65536 /* of all processes together; set to the need before loading */
+#define UNWIND_WINDOW	    512
 #define WALK_SLOTS	    2
 #define WALK_MEMO_SHIFT	    5
 #define WALK_MEMO_BITS	    12
@@ -30,11 +31,6 @@
 #define WALK_TRAIL_FRAMES   16
 #define WALK_NO_OBJECT	    0xffffffffU
 #define WALK_MISS_NS	    10000000 /* between two notices of an address in no mapping */
-
-/* A tool whose stacks are deep and whose hits are many may define a larger one. */
-#ifndef UNWIND_WINDOW
-#define UNWIND_WINDOW 256
-#endif
 
 /*
  * More scratch memory, for all CPUs together, for when a CPU's own is taken: define it in a tool

@@ -59,12 +59,12 @@ class SpecialStacks(LiveTest):
     def test_dlopen_in_the_middle(self):
         case = cases("dlopen_mid")["plain"]
         with start(case) as workload:
-            result = periscope("cpu", "-p", workload.pid, "-F", 199, "-f", "-U", 4)
+            result = periscope("cpu", "-p", workload.pid, "-F", 999, "-f", "-U", 4)
         self.assert_ok(result)
         summary = result.summary
         self.assertEqual(summary["lost"], 0, result)
         # Until the new object's 320,000 rows are read, walks may end in it; they must say so.
-        self.assertGreaterEqual(summary["complete"], summary["samples"] - 40, result)
+        self.assertGreaterEqual(summary["complete"], summary["samples"] - 200, result)
         self.assert_seen(result, "leaf_before", 20)
         self.assert_seen(result, "library_leaf", 20)
         strange = sum(self.strange_stacks(result, case.stacks).values())
@@ -145,7 +145,7 @@ class SpecialStacks(LiveTest):
     def test_exec_in_the_middle(self):
         case = cases("exec_mid")["plain"]
         with start(case) as workload:
-            result = periscope("cpu", "-p", workload.pid, "-F", 199, "-f", "-U", 3)
+            result = periscope("cpu", "-p", workload.pid, "-F", 999, "-f", "-U", 3)
         self.assert_ok(result)
         summary = result.summary
         self.assertEqual(summary["lost"], 0, result)
