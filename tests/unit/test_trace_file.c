@@ -115,7 +115,10 @@ static void test_all_kinds(void **state)
 	t = fixture_trace_open(&f);
 	assert_true(t->complete);
 	assert_int_equal(t->nr_events, EVT_NR - 2);
-	assert_int_equal(t->start, FIXTURE_START);
+	assert_int_equal(t->header.start, FIXTURE_START);
+	/* It begins with its first event. */
+	assert_int_equal(t->start, FIXTURE_START + 10);
+	assert_int_equal(t->realtime, t->header.realtime + 10);
 	assert_int_equal(t->end, FIXTURE_START + 1000);
 	assert_int_equal(trace_cursor_new(t, 0, 0, &c), 0);
 	for (uint8_t kind = 1; kind < EVT_NR; kind++) {

@@ -258,7 +258,7 @@ static int describe(struct filler *f, const struct timeline_totals *totals)
 	char *text;
 	int err = 0;
 
-	f->p->time_ns = (int64_t)(f->trace->header.realtime + (totals->start - f->trace->start));
+	f->p->time_ns = (int64_t)(f->trace->realtime + (totals->start - f->trace->start));
 	f->p->duration_ns = (int64_t)(totals->end - totals->start);
 	f->p->period_type = f->p->types[1];
 	f->p->period = 1;

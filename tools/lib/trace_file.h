@@ -110,7 +110,7 @@ struct trace_header {
 	uint32_t size;	   /* of the header: the first chunk is there */
 	uint32_t flags;	   /* enum trace_header_flags */
 	uint32_t machine;  /* ELF's e_machine: whose system calls and addresses these are */
-	uint64_t start;	   /* time of its begin; events may be older, by their since */
+	uint64_t start;	   /* a time not after the first event; since may be older */
 	uint64_t realtime; /* ns since 1970 at start */
 	uint64_t end;	   /* time of its end; 0 while incomplete */
 	uint64_t index;	   /* offset of the index's chunk; 0 while incomplete */

@@ -102,8 +102,9 @@ static int read_dictionaries(struct trace *t, struct read_error *error)
 /* When it was, and how much there is, as far as headers tell. */
 static void find_span(struct trace *t)
 {
-	t->start = t->header.start;
-	t->end = MAX(t->start, t->header.end);
+	uint64_t first = UINT64_MAX;
+
+	t->end = t->header.end;
 	for (size_t i = 0; i < t->nr_chunks; i++) {
 		const struct trace_chunk *c = &t->chunks[i];
 
@@ -111,7 +112,11 @@ static void find_span(struct trace *t)
 			continue;
 		t->nr_events += c->events;
 		t->end = MAX(t->end, c->last);
+		first = MIN(first, c->first);
 	}
+	t->start = MAX(t->header.start, first == UINT64_MAX ? 0 : first);
+	t->end = MAX(t->end, t->start);
+	t->realtime = t->header.realtime + (t->start - t->header.start);
 }
 
 int trace_open(const char *path, struct trace **ret, struct read_error *error)

@@ -83,7 +83,11 @@ struct trace {
 	struct trace_header header;
 	uint64_t size; /* of the file */
 	bool complete; /* finished, and its index is whole */
-	uint64_t start, end;
+	/*
+	 * From its first event, since recorders open their file before they are ready, to its end; and
+	 * the wall clock at start.
+	 */
+	uint64_t start, end, realtime;
 	uint64_t nr_events; /* as the chunks' headers tell */
 	int err;	    /* why reading events ended before their end, if it did */
 	struct trace_damage damage;

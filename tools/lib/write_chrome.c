@@ -390,7 +390,7 @@ static void put_head(struct chrome *c)
 	const struct trace *t = c->trace;
 
 	strbuf_puts(&c->b, "{\"displayTimeUnit\":\"ns\",\"otherData\":{\"producer\":\"periscope\"");
-	strbuf_printf(&c->b, ",\"realtime_ns\":\"%llu\"", (unsigned long long)t->header.realtime);
+	strbuf_printf(&c->b, ",\"realtime_ns\":\"%llu\"", (unsigned long long)t->realtime);
 	for (size_t i = 0; i < t->nr_infos; i++) {
 		strbuf_putc(&c->b, ',');
 		json_put_string(&c->b, t->infos[i].key);

@@ -158,7 +158,7 @@ static void put_meta(struct html *h, const struct write_options *o, const struct
 	strbuf_puts(b, "{\"title\":");
 	json_put_string(b, o->title ? o->title : "Timeline");
 	/* As text: more digits than a double has. */
-	strbuf_printf(b, ",\"realtime\":\"%" PRIu64 "\"", h->trace->header.realtime);
+	strbuf_printf(b, ",\"realtime\":\"%" PRIu64 "\"", h->trace->realtime);
 	put_number(b, "start", html_time(h, s->start));
 	put_number(b, "end", html_time(h, s->end));
 	put_number(b, "events", s->events);

@@ -381,7 +381,7 @@ static void put_clocks(struct pftrace *p)
 	pb_uint(pb, PACKET_SEQUENCE_ID, SEQUENCE_MAIN);
 	at = pb_begin(pb, PACKET_CLOCK_SNAPSHOT);
 	put_clock(pb, 6, 0); /* BOOTTIME */
-	put_clock(pb, 1, p->trace->header.realtime);
+	put_clock(pb, 1, p->trace->realtime);
 	put_clock(pb, 3, p->trace->start); /* MONOTONIC */
 	pb_end(pb, at);
 	pb_end(pb, packet);
