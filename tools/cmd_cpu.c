@@ -193,6 +193,9 @@ static int finish(struct result *res)
 	if (res->o->common.verbose)
 		cli_result_print_objects(capture_cpu_target(res->capture),
 					 capture_cpu_stacks(res->capture));
+	if (!res->st.samples)
+		fprintf(stderr, "no samples: the target used %.3f s of CPU time in these %.3f s\n",
+			(double)res->st.cpu_ns / 1e9, (double)res->common.run.ran_ns / 1e9);
 	return cli_result_end(&res->common, status);
 }
 

@@ -45,6 +45,15 @@ class Ends(LiveTest):
         self.assert_stacks(result, case)
         self.assertRegex(result.err, r"(?i)exit", "a note that the target has gone")
 
+    def test_target_that_sleeps(self):
+        """No sample; and whether that can be is told by its CPU time."""
+        with Process(["sleep", "60"]) as sleeper:
+            result = periscope("cpu", "-p", sleeper.pid, "-f", 1)
+        self.assert_ok(result)
+        self.assertEqual(result.summary["samples"], 0, result)
+        self.assertEqual(result.out, "")
+        self.assertRegex(result.err, r"no samples: the target used 0\.00\d s of CPU time in these 1\.")
+
     def test_target_killed_in_the_middle(self):
         case = cases("recursion")["plain"]
         with self.start("recursion") as workload:

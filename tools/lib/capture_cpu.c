@@ -18,6 +18,7 @@ struct capture_cpu {
 	uint64_t emptied_at; /* watch.new_stacks when the counts were last taken */
 	uint64_t unmatched;
 	uint64_t pauses;
+	uint64_t cpu_ns;
 	bool running;
 };
 
@@ -164,6 +165,7 @@ static int cpu_stop(void *capture)
 		return 0;
 	c->running = false;
 	sampler_enable(&c->sampler, false);
+	c->cpu_ns = target_cpu_ns(&c->watch.target);
 	err = watch_consume(&c->watch);
 	if (!err)
 		collect_counts(c);
@@ -179,6 +181,7 @@ void capture_cpu_stats(struct capture_cpu *c, struct capture_cpu_stats *ret)
 		.lost_scratch = watch_stat(&c->watch, STAT_LOST_SCRATCH),
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
 		.pauses = c->pauses,
+		.cpu_ns = c->cpu_ns,
 	};
 	ret->lost = ret->lost_ring + ret->lost_counts + ret->lost_scratch + c->unmatched;
 	stacks_by_end(&c->watch.stacks, ret->by_end);

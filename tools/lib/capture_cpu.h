@@ -38,6 +38,7 @@ struct capture_cpu_stats {
 	uint64_t pauses;      /* times that sampling stood still to empty full tables */
 	uint64_t by_end[UNWIND_NR_ENDS];
 	uint64_t guessed; /* samples with a frame that was found by frame pointers */
+	uint64_t cpu_ns;  /* CPU time that the target used meanwhile, as far as it is still there */
 };
 
 struct capture_cpu;

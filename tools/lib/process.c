@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -301,4 +302,14 @@ const char *process_missing_capabilities(char *buf, size_t size)
 			len += snprintf(buf + len, size - len, "%s%s", len ? ", " : "",
 					wanted[i].name);
 	return len ? buf : NULL;
+}
+
+uint64_t process_cpu_ns(pid_t pid)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
+		return 0;
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }

@@ -47,6 +47,9 @@ int process_descendants(pid_t pid, pid_t **ret, size_t *ret_n);
 /* Is `tid` a thread of process `pid`? */
 bool process_has_thread(pid_t pid, pid_t tid);
 
+/* CPU time of the process so far, all threads, in ns; 0 when it is gone. */
+uint64_t process_cpu_ns(pid_t pid);
+
 /* Names of the capabilities (of those periscope needs) that we lack, joined; NULL: none lacks. */
 const char *process_missing_capabilities(char *buf, size_t size);
 

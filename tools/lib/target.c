@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "mapping.h"
+#include "process.h"
 #include "util.h"
 
 /*
@@ -277,6 +278,7 @@ static int new_process(struct target *t, pid_t pid, struct target_process **ret)
 		return -ENOMEM;
 	p->pid = pid;
 	p->pidfd = -1;
+	p->cpu_ns = process_cpu_ns(pid);
 	t->procs[t->nr_procs++] = p;
 	t->nr_seen++;
 	*ret = p;
@@ -364,6 +366,19 @@ bool target_knows(const struct target *t, pid_t pid)
 	struct target_process *p = target_find(t, pid);
 
 	return p && p->region && p->region->nr_maps;
+}
+
+uint64_t target_cpu_ns(const struct target *t)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < t->nr_procs; i++) {
+		uint64_t now = process_cpu_ns(t->procs[i]->pid);
+
+		if (now > t->procs[i]->cpu_ns)
+			sum += now - t->procs[i]->cpu_ns;
+	}
+	return sum;
 }
 
 int target_event(struct target *t, const struct event_header *e)

@@ -43,6 +43,7 @@ struct target_process {
 	int pidfd;		      /* readable once it has exited; -1 for children */
 	struct target_region *region; /* what the kernel knows; NULL: nothing yet */
 	uint64_t refreshed_ns;	      /* when the mappings were last read */
+	uint64_t cpu_ns;	      /* CPU time it had used when it was added */
 };
 
 struct target {
@@ -86,6 +87,9 @@ void target_mapped(struct target *t, pid_t pid);
  * that is gone meanwhile is no error.
  */
 int target_update(struct target *t);
+
+/* CPU time in ns that the processes which are still there have used since they were added. */
+uint64_t target_cpu_ns(const struct target *t);
 
 /* Mark pid as exited. */
 void target_exited(struct target *t, pid_t pid);
