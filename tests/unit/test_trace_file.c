@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Trace files: what is written is read back, in order, with its losses; and what a kill leaves. */
+/* Trace files: what is written is read back, in order, with its losses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <signal.h>
-#include <sys/resource.h>
 
 #include "bpf/target.h"
 #include "bpf/unwind.h"
@@ -453,246 +451,6 @@ static void test_hold_is_bounded(void **state)
 	unlink(f.path);
 }
 
-/* -------- files that are not whole -------- */
-
-static void put_many(struct fixture_trace *f, uint64_t chunks, uint64_t events)
-{
-	for (uint64_t i = 0; i < chunks; i++) {
-		char text[32];
-
-		snprintf(text, sizeof(text), "name %d", (int)i);
-		for (uint64_t j = 0; j < events; j++)
-			fixture_put(f,
-				    FIXTURE_EVENT(.time = i * 1000 + j, .cpu = j % 2, .tid = 7,
-						  .kind = EVT_NAME,
-						  .name = { trace_writer_string(f->w, text) }),
-				    0);
-		assert_int_equal(trace_writer_flush(f->w), 0);
-	}
-}
-
-/* How many events there are, and what is lost; every name must be right. */
-static uint64_t count(struct trace *t, uint64_t *ret_lost)
-{
-	struct trace_cursor *c;
-	const struct event *e;
-	uint64_t n = 0;
-
-	*ret_lost = 0;
-	assert_int_equal(trace_cursor_new(t, 0, 0, &c), 0);
-	while (!trace_next(c, &e) && e) {
-		char text[32];
-
-		if (e->kind == EVT_LOST) {
-			assert_int_equal(e->cpu, EVENT_NO_CPU);
-			*ret_lost += e->lost.count;
-			continue;
-		}
-		if (e->kind != EVT_NAME)
-			continue;
-		snprintf(text, sizeof(text), "name %d", (int)((e->time - FIXTURE_START) / 1000));
-		assert_string_equal(trace_string(t, e->name.name), text);
-		n++;
-	}
-	trace_cursor_free(c);
-	return n;
-}
-
-static void test_killed(void **state)
-{
-	struct fixture_trace f;
-	uint64_t events, lost;
-	struct trace *t;
-
-	(void)state;
-	fixture_trace_new(&f, NULL);
-	put_many(&f, 10, 100);
-	fixture_put(&f, FIXTURE_EVENT(.time = 99999, .kind = EVT_NAME), 0); /* not flushed */
-	fixture_trace_kill(&f);
-	t = fixture_trace_open(&f);
-	assert_false(t->complete);
-	events = count(t, &lost);
-	assert_int_equal(events, 1000);
-	assert_int_equal(lost, 0);
-	assert_int_equal(t->end, FIXTURE_START + 9099);
-	assert_int_equal(t->damage.bytes, 0);
-	trace_close(t);
-	unlink(f.path);
-}
-
-/* However short it is cut, what is before the cut is there. */
-static void test_truncated(void **state)
-{
-	uint64_t events, lost, last = 0;
-	struct fixture_trace f;
-	struct read_error error;
-	struct trace *t;
-	uint8_t *data;
-	size_t size;
-
-	(void)state;
-	fixture_trace_new(&f, NULL);
-	put_many(&f, 10, 100);
-	fixture_trace_finish(&f, 10000);
-	size = fixture_trace_read(&f, &data);
-	for (size_t len = 0; len <= size; len += len < 200 ? 1 : 37) {
-		fixture_trace_write(&f, data, len);
-		if (len < sizeof(struct trace_header)) {
-			assert_int_equal(trace_open(f.path, &t, &error), -EINVAL);
-			continue;
-		}
-		t = fixture_trace_open(&f);
-		events = count(t, &lost);
-		assert_int_equal(events % 100, 0);
-		assert_true(events >= last);
-		assert_int_equal(lost, 0);
-		last = events;
-		trace_close(t);
-	}
-	assert_true(last >= 900);
-	free(data);
-	unlink(f.path);
-}
-
-/* Of a damaged chunk the events are lost, and nothing else. */
-static void test_damaged_chunk(void **state)
-{
-	struct trace_chunk victim = { 0 };
-	struct fixture_trace f;
-	uint64_t events, lost;
-	struct trace *t;
-	uint8_t *data;
-	size_t size;
-
-	(void)state;
-	fixture_trace_new(&f, NULL);
-	put_many(&f, 10, 100);
-	fixture_trace_finish(&f, 10000);
-	size = fixture_trace_read(&f, &data);
-	t = fixture_trace_open(&f);
-	for (size_t i = 0; i < t->nr_chunks; i++)
-		if (t->chunks[i].type == TRACE_CHUNK_EVENTS &&
-		    t->chunks[i].first >= FIXTURE_START + 5000 && !victim.size)
-			victim = t->chunks[i];
-	trace_close(t);
-	/* The payload; then the header, with an index and without. */
-	for (int what = 0; what < 3; what++) {
-		size_t at = victim.offset + (what ? 20 : victim.size - 3);
-
-		data[at] ^= 0x55;
-		if (what == 2)
-			((struct trace_header *)data)->index = 0;
-		((struct trace_header *)data)->crc = (uint32_t)crc32(0, data, 60);
-		fixture_trace_write(&f, data, size);
-		t = fixture_trace_open(&f);
-		events = count(t, &lost);
-		assert_int_equal(events, 900);
-		assert_int_equal(t->damage.chunks + t->damage.missing, 1);
-		/* Without index and header nobody knows how many they were. */
-		assert_int_equal(lost, what == 2 ? 0 : 100);
-		events = count(t, &lost);
-		assert_int_equal(events, 900);
-		assert_int_equal(t->damage.chunks + t->damage.missing, 1);
-		trace_close(t);
-		data[at] ^= 0x55;
-	}
-	free(data);
-	unlink(f.path);
-}
-
-/* What cannot be written any more does not spoil what was. */
-static void test_full_disk(void **state)
-{
-	struct rlimit unlimited, limit = { 3000, 3000 };
-	struct trace_writer_stats stats;
-	struct fixture_trace f;
-	uint64_t events, lost;
-	struct trace *t;
-	int err = 0;
-
-	(void)state;
-	signal(SIGXFSZ, SIG_IGN);
-	getrlimit(RLIMIT_FSIZE, &unlimited);
-	limit.rlim_max = unlimited.rlim_max;
-	fixture_trace_new(&f, NULL);
-	setrlimit(RLIMIT_FSIZE, &limit);
-	for (uint64_t i = 0; i < 1000 && !err; i++) {
-		struct event e = { .time = FIXTURE_START + i * 1000, .tid = 7, .kind = EVT_NAME };
-		char text[32];
-
-		snprintf(text, sizeof(text), "name %d", (int)i);
-		e.name.name = trace_writer_string(f.w, text);
-		trace_writer_event(f.w, &e, 0);
-		err = trace_writer_flush(f.w);
-	}
-	setrlimit(RLIMIT_FSIZE, &unlimited);
-	assert_int_equal(err, -EFBIG);
-	/* It stays so, whatever is asked. */
-	assert_int_equal(trace_writer_poll(f.w, UINT64_MAX), -EFBIG);
-	assert_int_equal(trace_writer_info(f.w, "a", "b"), -EFBIG);
-	assert_int_equal(trace_writer_finish(f.w, FIXTURE_START), -EFBIG);
-	trace_writer_stats(f.w, &stats);
-	trace_writer_free(f.w);
-	assert_true(trace_file_bytes(f.file) <= 3000);
-	assert_int_equal(trace_file_close(f.file), -EFBIG);
-	t = fixture_trace_open(&f);
-	events = count(t, &lost);
-	assert_true(events > 5);
-	assert_int_equal(events, stats.events - 1);
-	assert_int_equal(t->damage.bytes, 0);
-	trace_close(t);
-	unlink(f.path);
-}
-
-/* -------- other versions -------- */
-
-static void expect_refused(const struct fixture_trace *f, const uint8_t *data, size_t size,
-			   const char *reason)
-{
-	struct read_error error = { "" };
-	struct trace *t;
-
-	fixture_trace_write(f, data, size);
-	assert_int_equal(trace_open(f->path, &t, &error), -EINVAL);
-	if (!strstr(error.text, reason))
-		fail_msg("'%s' does not say '%s'", error.text, reason);
-}
-
-static void test_versions(void **state)
-{
-	struct trace_header *h;
-	struct fixture_trace f;
-	struct read_error error;
-	struct trace *t;
-	uint8_t *data;
-	size_t size;
-
-	(void)state;
-	fixture_trace_new(&f, NULL);
-	put_many(&f, 1, 10);
-	fixture_trace_finish(&f, 1000);
-	size = fixture_trace_read(&f, &data);
-	h = (struct trace_header *)data;
-	h->minor = 77;
-	h->crc = (uint32_t)crc32(0, data, 60);
-	fixture_trace_write(&f, data, size);
-	t = fixture_trace_open(&f);
-	assert_int_equal(t->nr_events, 10);
-	trace_close(t);
-	h->start++;
-	expect_refused(&f, data, size, "header is damaged");
-	h->major = 2;
-	expect_refused(&f, data, size, "version 2.77");
-	data[3] = 'X';
-	expect_refused(&f, data, size, "no trace file");
-	expect_refused(&f, data, 0, "no trace file");
-	assert_int_equal(trace_open("/tmp", &t, &error), -EINVAL);
-	assert_int_equal(trace_open("/dev/zero", &t, &error), -EINVAL);
-	assert_int_equal(trace_open("/nonexistent", &t, &error), -ENOENT);
-	free(data);
-	unlink(f.path);
-}
-
 /* -------- places to start -------- */
 
 /* A reader of the end knows what every thread is, without what came before. */
@@ -725,7 +483,7 @@ static void test_keys(void **state)
 				  .out = { THREAD_FUTEX, 0xabc }),
 		    0);
 	fixture_put(&f, FIXTURE_EVENT(.tid = 52, .time = 30, .kind = EVT_EXIT), 0);
-	put_many(&f, 10, 10);
+	fixture_put_many(&f, 10, 10);
 	fixture_trace_finish(&f, 10000);
 	t = fixture_trace_open(&f);
 	assert_int_equal(trace_cursor_new(t, FIXTURE_START + 9000, 2000, &c), 0);
@@ -751,19 +509,10 @@ static void test_keys(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_kinds),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_dictionaries),
-		cmocka_unit_test(test_order),
-		cmocka_unit_test(test_losses),
-		cmocka_unit_test(test_late),
-		cmocka_unit_test(test_hold_is_bounded),
-		cmocka_unit_test(test_killed),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_damaged_chunk),
-		cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_versions),
-		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_all_kinds),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_dictionaries),	cmocka_unit_test(test_order),
+		cmocka_unit_test(test_losses),		cmocka_unit_test(test_late),
+		cmocka_unit_test(test_hold_is_bounded), cmocka_unit_test(test_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

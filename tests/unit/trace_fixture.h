@@ -101,4 +101,21 @@ static inline void fixture_put(struct fixture_trace *f, struct event e, uint64_t
 	assert_int_equal(trace_writer_event(f->w, &e, seq), 0);
 }
 
+/* Chunks of so many events: names by which each is told from the others. */
+static inline void fixture_put_many(struct fixture_trace *f, uint64_t chunks, uint64_t events)
+{
+	for (uint64_t i = 0; i < chunks; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "name %d", (int)i);
+		for (uint64_t j = 0; j < events; j++)
+			fixture_put(f,
+				    FIXTURE_EVENT(.time = i * 1000 + j, .cpu = j % 2, .tid = 7,
+						  .kind = EVT_NAME,
+						  .name = { trace_writer_string(f->w, text) }),
+				    0);
+		assert_int_equal(trace_writer_flush(f->w), 0);
+	}
+}
+
 #endif
