@@ -21,8 +21,10 @@ void sampler_init(struct sampler *s, enum cpu_event event, unsigned int frequenc
 void sampler_release(struct sampler *s)
 {
 	for (int i = 0; i < s->nr_cpus; i++) {
-		bpf_link__destroy(s->links[i]);
-		if (s->fds[i] >= 0)
+		/* A link closes the event's descriptor, too. */
+		if (s->links[i])
+			bpf_link__destroy(s->links[i]);
+		else if (s->fds[i] >= 0)
 			close(s->fds[i]);
 	}
 	free(s->links);
@@ -84,7 +86,7 @@ static int attach_cpu(struct sampler *s, struct watch *w, struct bpf_program *pr
 	if (fd < 0)
 		return explain(s, w, fd);
 	s->fds[cpu] = fd;
-	/* Enables the event, too. The descriptor stays ours. */
+	/* Enables the event, too. */
 	s->links[cpu] = bpf_program__attach_perf_event(program, fd);
 	if (s->links[cpu])
 		return 0;
