@@ -29,17 +29,23 @@ __attribute__((noinline)) int frames_up_to(struct walk *w, __u64 start, __u64 en
 }
 
 /*
- * The kernel's frames from the one outside of `text` on, and `more` frames further. How many are
- * left out is the same each time and looked for once.
+ * How many innermost frames to leave out: up to the last one inside of `text`, and `more` frames
+ * further. It is the same each time and looked for once.
  */
-static __always_inline void stack_kernel_beyond(struct walk *w, void *ctx,
-						const volatile __u64 *text, __u32 more, __u32 *skip)
+static __always_inline __u32 kernel_trim(struct walk *w, void *ctx, const volatile __u64 *text,
+					 __u32 more, __u32 *skip)
 {
 	if (!*skip && text[1]) {
 		stack_kernel_frames(w, ctx, 0);
 		*skip = frames_up_to(w, text[0], text[1]) + more;
 	}
-	stack_kernel_frames(w, ctx, *skip);
+	return *skip;
+}
+
+static __always_inline void stack_kernel_beyond(struct walk *w, void *ctx,
+						const volatile __u64 *text, __u32 more, __u32 *skip)
+{
+	stack_kernel_frames(w, ctx, kernel_trim(w, ctx, text, more, skip));
 }
 
 #endif

@@ -146,12 +146,14 @@ static __always_inline void describe_wait(struct offcpu_thread *t, struct task_s
 static __always_inline void arrive_unseen(struct offcpu_thread *t, const struct task_struct *task,
 					  __u64 now)
 {
-	__u64 arrival = now;
+	bool woken = t->doing == OFFCPU_IS_BLOCKED && t->woken > t->since;
+	bool blocked = t->doing == OFFCPU_IS_BLOCKED && !woken;
+	__u64 from = woken ? t->woken : t->since, arrival = now;
 
 	if (bpf_core_field_exists(task->sched_info))
-		arrival = noted_time(task->sched_info.last_arrival,
-				     t->woken > t->since ? t->woken : t->since, now);
-	end_wait(t, t->woken > t->since ? t->woken : arrival, arrival);
+		arrival = noted_time(task->sched_info.last_arrival, from, now);
+	/* When it was woken, if that was not reported either, nobody knows. */
+	end_wait(t, blocked ? arrival : from, arrival);
 	t->doing = OFFCPU_IS_RUNNING;
 	t->since = arrival;
 	__sync_fetch_and_add(&unreported, 1);

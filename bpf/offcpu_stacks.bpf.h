@@ -5,6 +5,7 @@
 /* The stacks of threads that leave their CPU, and of those that wake them. */
 
 #include "offcpu.h"
+#include "kernel_memo.bpf.h"
 #include "kernel_trim.bpf.h"
 #include "sample.bpf.h"
 #include "stack_ids.bpf.h"
@@ -36,7 +37,7 @@ static __always_inline __u64 stack_leaving(void *ctx, const struct offcpu_thread
 	stack_begin(w, ids);
 	if (kernel_stacks) {
 		/* Beyond __schedule there is schedule, or its like. */
-		stack_kernel_beyond(w, ctx, schedule_text, 1, &skip_switch);
+		stack_kernel_known(w, ctx, kernel_trim(w, ctx, schedule_text, 1, &skip_switch));
 		stack_kernel_hash(w);
 	}
 	if (user_stacks) {

@@ -103,6 +103,8 @@ static __always_inline __u64 woken_at(const struct offcpu_thread *t, const struc
 {
 	__u64 woken;
 
+	if (t->doing != OFFCPU_IS_BLOCKED)
+		return t->since;
 	if (t->woken > t->since)
 		return t->woken;
 	if (!bpf_core_field_exists(task->sched_info) || !task->sched_info.last_queued)
@@ -132,8 +134,6 @@ static __noinline void end_wait(struct offcpu_thread *t, __u64 woken, __u64 now)
 		v.blocked = in_window(t->since, woken);
 		if (wakers && t->woken + UNREPORTED_NS > t->since)
 			key.waker = t->waker;
-	} else {
-		woken = t->since;
 	}
 	v.runnable = in_window(woken, now);
 	v.longest = v.blocked + v.runnable;

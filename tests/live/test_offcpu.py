@@ -14,9 +14,6 @@ from harness import WORKLOADS, LiveTest, Tool, cases, is_alive, periscope, start
 from test_gdb import gdb_stacks, normal
 
 WAITS = os.path.join(WORKLOADS, "waits")
-# Before its first round, so that the mappings are known by then.
-SETTLE = os.environ.get("PERISCOPE_SETTLE", "1")
-
 # How each kind of tests/workloads/waits.c waits.
 REASONS = {
     "sleep": ("wait_sleep", "sleep", "S"),
@@ -55,14 +52,25 @@ def thread_rows(path):
 
 
 class Waits(LiveTest):
+    settle = 1  # seconds before the first round, so that the mappings are known by then
+    per_round = 20000  # ns that a look at two clocks may take, with an interrupt in between
+    kinds = tuple(REASONS)
+    least_sampled = 0.5  # of the time that threads ran
+    patience = 90  # seconds for a capture of a few, and for what it looks at
+
+    def start(self, workload, case="plain"):
+        return super().start(workload, case, seconds=2 * self.patience)
+
+    def run_periscope(self, *args, **kwargs):
+        return periscope(*args, timeout=self.patience, **kwargs)
+
     def capture(self, *kinds, options=()):
         """Runs the workload under periscope; the result, its profile, and what was done."""
         directory = self.temp_dir()
         self.profile = os.path.join(directory, "offcpu.pb.gz")
         self.json = os.path.join(directory, "offcpu.json")
-        result = periscope(
-            "offcpu", *options, "-o", self.profile, "-o", self.json, "--", WAITS, SETTLE, *kinds,
-            timeout=100,
+        result = self.run_periscope(
+            "offcpu", *options, "-o", self.profile, "-o", self.json, "--", WAITS, self.settle, *kinds,
         )  # fmt: skip
         self.assert_ok(result)
         self.assertEqual(result.summary["lost"], 0, result)
@@ -73,8 +81,8 @@ class Waits(LiveTest):
         """Captures a running workload; the result, its profile, and the rows of its threads."""
         directory = self.temp_dir()
         profile, table = os.path.join(directory, "p.pb.gz"), os.path.join(directory, "t.json")
-        result = periscope(
-            "offcpu", "-p", workload.pid, *options, "-o", profile, "-o", table, seconds, timeout=90
+        result = self.run_periscope(
+            "offcpu", "-p", workload.pid, *options, "-o", profile, "-o", table, seconds
         )
         self.assert_ok(result)
         self.assertEqual(result.summary["lost"], 0, result)
@@ -91,8 +99,8 @@ class Waits(LiveTest):
 
 class Exactness(Waits):
     def test_times_and_counts_of_every_kind(self):
-        result, profile, done = self.capture(*REASONS)
-        self.assertEqual([d.kind for d in done], list(REASONS), result)
+        result, profile, done = self.capture(*self.kinds)
+        self.assertEqual(tuple(d.kind for d in done), self.kinds, result)
         for d in done:
             function, reason, state = REASONS[d.kind]
 
@@ -110,16 +118,20 @@ class Exactness(Waits):
             with self.subTest(d.kind):
                 least, most = add_up(profile, round_), add_up(profile, around)
                 of_blocked = add_up(profile, blocked)
-                # A look at two clocks takes its time, too, and an interrupt may come between. It
-                # may also be preempted there, outside of the round's function.
-                slack = 0.01 * d.ns + 20000 * d.rounds
+                # It may also be preempted between the clocks, outside of the round's function.
+                slack = 0.01 * d.ns + self.per_round * d.rounds
+                if d.kind == "disk":
+                    # The disk's interrupts take time from it that is nobody's CPU time.
+                    slack += 200000 * d.rounds
                 self.assertGreaterEqual(d.ns, least.offcpu - slack, d)
                 self.assertLessEqual(d.ns, most.offcpu + slack, d)
                 self.assertGreaterEqual(d.involuntary, least.waits - of_blocked.waits, d)
                 self.assertLessEqual(d.involuntary, most.waits - of_blocked.waits, d)
                 self.assertEqual(of_blocked.waits, d.voluntary, d)
                 if d.kind != "disk":
-                    self.assertEqual(of_blocked.waits, d.rounds, d)
+                    # Of a kernel that is preempted itself: one that was on its way to wait.
+                    self.assertLessEqual(of_blocked.waits, d.rounds, d)
+                    self.assertGreaterEqual(of_blocked.waits + d.involuntary, d.rounds, d)
                 for stack, _, labels in profile.samples:
                     if blocked(stack, labels):
                         self.assertEqual(labels["reason"], reason, (stack, labels))
@@ -132,7 +144,7 @@ class Exactness(Waits):
         for d in done:
             least = add_up(profile, lambda s, l, d=d: l["tid"] == d.tid and "wait_cpu" in s)
             most = add_up(profile, lambda s, l, d=d: l["tid"] == d.tid and "run_worker" in s)
-            slack = 0.01 * d.ns + 20000 * d.rounds
+            slack = 0.01 * d.ns + self.per_round * d.rounds
             self.assertGreaterEqual(d.ns, least.offcpu - slack, d)
             self.assertLessEqual(d.ns, most.offcpu + slack, d)
             self.assertEqual((least.blocked, least.runqueue), (0, least.offcpu), d)
@@ -200,7 +212,7 @@ class Sleepers(Waits):
         case = cases("waits")["asleep"]
         with start(case) as workload:
             result, profile, rows = self.watch(workload, 1, "-U")
-            user = periscope("offcpu", "-p", workload.pid, "-U", "-f", 1)
+            user = self.run_periscope("offcpu", "-p", workload.pid, "-U", "-f", 1)
         self.assert_adds_up(result, rows)
         self.assertEqual(result.summary["waits"], 5, result)
         self.assertEqual(result.summary["complete"], 5, result)
@@ -219,7 +231,7 @@ class Sleepers(Waits):
     def test_stacks_are_those_of_gdb(self):
         case = cases("waits")["asleep"]
         with start(case) as workload:
-            result = periscope("offcpu", "-p", workload.pid, "-U", "-f", 0.5)
+            result = self.run_periscope("offcpu", "-p", workload.pid, "-U", "-f", 0.5)
             self.assert_ok(result)
             found = gdb_stacks(workload.pid, os.path.join(self.temp_dir(), "stacks.py"))
             self.assertTrue(is_alive(workload.pid))
@@ -237,7 +249,9 @@ class Sleepers(Waits):
     def test_kernel_frames_are_those_of_a_thread_that_woke(self):
         """A sleeping thread's are read in another way; the same wait is one stack all the same."""
         with self.start("waits", "crowd") as workload:
-            result = periscope("offcpu", "-p", workload.pid, "-f", "--reason", "sleep", 2)
+            result = self.run_periscope(
+                "offcpu", "-p", workload.pid, "-f", "--reason", "sleep", 2
+            )
         self.assert_ok(result)
         stacks = {key for key in result.folded if "crowd_member" in key[1]}
         self.assertEqual(len(stacks), 1, stacks)
@@ -255,7 +269,7 @@ class Sleepers(Waits):
                 return found
 
             before = switches()
-            self.assert_ok(periscope("offcpu", "-p", workload.pid, 0.5))
+            self.assert_ok(self.run_periscope("offcpu", "-p", workload.pid, 0.5))
             self.assertEqual(switches(), before)
 
 
@@ -296,8 +310,8 @@ class Filters(Waits):
 
     def test_user_and_kernel_only(self):
         with self.start("waits", "asleep") as workload:
-            kernel = periscope("offcpu", "-p", workload.pid, "-K", "-f", 0.5)
-            user = periscope("offcpu", "-p", workload.pid, "-U", "-f", 0.5)
+            kernel = self.run_periscope("offcpu", "-p", workload.pid, "-K", "-f", 0.5)
+            user = self.run_periscope("offcpu", "-p", workload.pid, "-U", "-f", 0.5)
         self.assertEqual({u for _, u, _ in kernel.folded}, {()})
         self.assertEqual({k for _, _, k in user.folded}, {()})
         self.assertIn("anon_pipe_read_[k]" if "anon_pipe_read" in kernel.out else "pipe_read_[k]",
@@ -306,7 +320,7 @@ class Filters(Waits):
     def test_values(self):
         with self.start("waits", "asleep") as workload:
             for value, wanted in ("waits", 1), ("blocked", 500000), ("runqueue", None):
-                result = periscope("offcpu", "-p", workload.pid, "-f", "--value", value, 0.5)
+                result = self.run_periscope("offcpu", "-p", workload.pid, "-f", "--value", value, 0.5)
                 self.assert_ok(result)
                 if not wanted:
                     self.assertEqual(result.folded, {})
@@ -342,7 +356,7 @@ class Wakers(Waits):
 class WallClock(Waits):
     def test_adds_up_to_threads_times_time(self):
         with self.start("many_threads") as workload:
-            result = periscope("cpu", "--wall", "-p", workload.pid, "-F", 499, "-f", 3)
+            result = self.run_periscope("cpu", "--wall", "-p", workload.pid, "-F", 499, "-f", 3)
             threads = len(os.listdir(f"/proc/{workload.pid}/task"))
         self.assert_ok(result)
         summary = {k: float(v) for k, v in result.summary.items() if k != "event"}
@@ -355,13 +369,14 @@ class WallClock(Waits):
         self.assertLessEqual(abs(shown - told), 0.001 * told, result)
         # The machine's own business takes its part of the sampling clock's ticks.
         self.assertLessEqual(summary["sampled"], 1.15 * summary["running"], result)
-        self.assertGreaterEqual(summary["sampled"], 0.5 * summary["running"], result)
+        least = self.least_sampled * summary["running"]
+        self.assertGreaterEqual(summary["sampled"], least, result)
 
     def test_states_are_labels_and_frames(self):
         path = os.path.join(self.temp_dir(), "wall.pb.gz")
         with self.start("many_threads") as workload:
             self.assert_ok(
-                periscope("cpu", "--wall", "-p", workload.pid, "-F", 499, "-U", "-o", path, 2)
+                self.run_periscope("cpu", "--wall", "-p", workload.pid, "-F", 499, "-U", "-o", path, 2)
             )
         profile = pprof.read(path)
         self.assertEqual(profile.sample_types, [("wall", "nanoseconds")])
@@ -379,7 +394,7 @@ class Life(Waits):
             with Tool("offcpu", "-p", workload.pid, "-f", 60) as tool:
                 wait_until(lambda: attached(tool.pid), 30, "the capture to begin")
                 workload.popen.terminate()
-                result = tool.finish()
+                result = tool.finish(self.patience)
         self.assert_ok(result)
         self.assertIn("has exited", result.err)
         self.assertGreaterEqual(result.summary["waits"], 5, result)
@@ -389,7 +404,7 @@ class Life(Waits):
             with Tool("offcpu", "-p", workload.pid, "-f") as tool:
                 wait_until(lambda: attached(tool.pid), 30, "the capture to begin")
                 tool.popen.send_signal(signal.SIGINT)
-                result = tool.finish()
+                result = tool.finish(self.patience)
         self.assert_ok(result)
         self.assertEqual(result.summary["waits"], 5, result)
 
@@ -400,7 +415,7 @@ class Life(Waits):
         self.assertEqual(len(ended), 1, rows)
         many = int(re.search(r"\((\d+) ended\)", ended[0]["thread"])[1])
         self.assertGreater(many, 10)
-        self.assertLessEqual(abs(many - result.summary["threads"]), 3)
+        self.assertEqual(many + len(rows) - 1, result.summary["threads"])
         starts = add_up(profile, lambda s, l: l["reason"] == "start")
         # The first and the last may have begun before, or not yet have run.
         self.assertLessEqual(abs(starts.waits - many), 3)
@@ -410,7 +425,7 @@ class Life(Waits):
     def test_children_that_come_and_go(self):
         script = "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done"
         path = os.path.join(self.temp_dir(), "p.pb.gz")
-        result = periscope("offcpu", "--children", "-o", path, "--", "sh", "-c", script, timeout=90)
+        result = self.run_periscope("offcpu", "--children", "-o", path, "--", "sh", "-c", script)
         self.assert_ok(result)
         self.assertEqual(result.summary["lost"], 0, result)
         self.assertEqual(result.summary["threads"], 301, result)
@@ -422,7 +437,7 @@ class Life(Waits):
         case = cases("waits")["asleep"]
         script = '"$0" 60 asleep >&2 & sleep 1; "$@" -p $!; status=$?; kill $!; exit $status'
         prefix = ("unshare", "-mpf", "--mount-proc", "sh", "-c", script, WAITS)
-        result = periscope("offcpu", "-U", "-f", 1, prefix=prefix)
+        result = self.run_periscope("offcpu", "-U", "-f", 1, prefix=prefix)
         self.assert_ok(result)
         self.assertEqual(result.summary["waits"], 5, result)
         self.assertEqual(self.strange_stacks(result, case.stacks), {}, result)

@@ -47,6 +47,7 @@ static const char *const other_sizes[] = { "pt_regs.cs", "pt_regs.ss" };
 static const char *const foreign[] = {
 #ifdef __x86_64__
 	"user_pt_regs",
+	"thread_info",
 #endif
 	"",
 };

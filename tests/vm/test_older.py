@@ -15,6 +15,7 @@ import unittest
 import test_attach
 import test_funcs
 import test_heap_counts
+import test_offcpu
 import test_requests
 import test_stacks
 import test_usdt
@@ -197,6 +198,37 @@ class SpecialStacks(Figures, test_stacks.SpecialStacks):
         self.assertEqual(self.strange_stacks(result, stacks), {}, result)
 
 
+class Patient(Figures):
+    """Of tests/live/test_offcpu.py, where a look at a clock and 1,000 threads take their time."""
+
+    settle = 10
+    patience = 250
+    per_round = 2_000_000
+    least_sampled = 0.2
+    # The guest's files are in memory.
+    kinds = tuple(kind for kind in test_offcpu.REASONS if kind != "disk")
+
+
+class Waits(Patient, test_offcpu.Exactness):
+    test_against_perf_sched_timehist = None
+
+
+class Sleepers(Patient, test_offcpu.Sleepers):
+    test_stacks_are_those_of_gdb = None
+
+
+class Wakers(Patient, test_offcpu.Wakers):
+    pass
+
+
+class WallClock(Patient, test_offcpu.WallClock):
+    pass
+
+
+class Lives(Patient, test_offcpu.Life):
+    pass
+
+
 CLASSES = [
     Preemption,
     Verifier,
@@ -216,4 +248,9 @@ CLASSES = [
     ProbedProcesses,
     ProbeFailures,
     Usdt,
+    Waits,
+    Sleepers,
+    Wakers,
+    WallClock,
+    Lives,
 ]

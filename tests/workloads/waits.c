@@ -8,13 +8,17 @@
  *
  *	did KIND TID ROUNDS NS VOLUNTARY INVOLUNTARY
  *
- * for each, and ends. `asleep` and `crowd` stay.
+ * for each, and ends. `asleep`, `crowd` and `handoff` stay.
  *
  * case asleep: asleep
  * stack: %thread;run_asleep;asleep_outer;asleep_timer(;.*){1,6}
  * stack: %thread;run_asleep;asleep_outer;asleep_pipe(;.*){1,6}
  * stack: %thread;run_asleep;asleep_outer;asleep_mutex(;.*){1,6}
  * stack: %thread;run_asleep;asleep_outer;asleep_epoll(;.*){1,6}
+ * stack: %main;.*(;.*){0,6}
+ *
+ * case handoff: handoff
+ * stack: %thread;run_handoff;handoff_deeper{9};handoff(;.*){1,4}
  * stack: %main;.*(;.*){0,6}
  *
  * case crowd: crowd
@@ -78,10 +82,36 @@ struct kind {
 struct worker {
 	const struct kind *kind;
 	pthread_t thread, partner;
-	pid_t tid;
+	atomic_int tid, in_round;
 	uint64_t ns;
 	long voluntary, involuntary;
 };
+
+static void until_asleep(int tid)
+{
+	char path[64], state = 0;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	while (state != 'S') {
+		FILE *f = fopen(path, "r");
+
+		MUST(f && fscanf(f, "%*d %*s %c", &state) == 1);
+		fclose(f);
+		pause_ns(1000000);
+	}
+}
+
+/* Whom the calling partner works for. */
+static __thread struct worker *partner_of;
+
+/* Once the other one waits in its round, which then lasts so long. */
+static void let_it_wait(void)
+{
+	while (!partner_of->in_round)
+		pause_ns(100000);
+	until_asleep(partner_of->tid);
+	pause_ns(ROUND_NS);
+}
 
 /* ---------------------------------------------------------------- kinds ---- */
 
@@ -104,7 +134,7 @@ static void hold_mutex(void)
 {
 	pthread_mutex_lock(&mutex);
 	sem_post(&held);
-	pause_ns(ROUND_NS);
+	let_it_wait();
 	pthread_mutex_unlock(&mutex);
 	sem_wait(&taken);
 }
@@ -131,7 +161,7 @@ static void setup_pipe(void)
 
 static void write_pipe(void)
 {
-	pause_ns(ROUND_NS);
+	let_it_wait();
 	MUST(write(pipe_fds[1], "x", 1) == 1);
 }
 
@@ -150,7 +180,7 @@ static void setup_socket(void)
 
 static void write_socket(void)
 {
-	pause_ns(ROUND_NS);
+	let_it_wait();
 	MUST(write(socket_fds[1], "x", 1) == 1);
 }
 
@@ -188,7 +218,7 @@ static void setup_disk(void)
 
 FRAME static void wait_disk(void)
 {
-	static char data[1 << 20];
+	static char data[64 * 1024];
 
 	data[0]++;
 	MUST(pwrite(file_fd, data, sizeof(data), 0) == sizeof(data));
@@ -279,7 +309,9 @@ static void *run_worker(void *arg)
 		getrusage(RUSAGE_THREAD, &before);
 		cpu = now(CLOCK_THREAD_CPUTIME_ID);
 		wall = now(CLOCK_MONOTONIC);
+		w->in_round = 1;
 		w->kind->round();
+		w->in_round = 0;
 		wall = now(CLOCK_MONOTONIC) - wall;
 		cpu = now(CLOCK_THREAD_CPUTIME_ID) - cpu;
 		getrusage(RUSAGE_THREAD, &after);
@@ -292,10 +324,9 @@ static void *run_worker(void *arg)
 
 static void *run_partner(void *arg)
 {
-	const struct kind *kind = arg;
-
-	for (int i = 0; i < kind->rounds; i++)
-		kind->partner();
+	partner_of = arg;
+	for (int i = 0; i < partner_of->kind->rounds; i++)
+		partner_of->kind->partner();
 	return NULL;
 }
 
@@ -323,7 +354,7 @@ static int run_kinds(int n, char **names)
 
 		MUST(!pthread_create(&w->thread, NULL, run_worker, w));
 		if (w->kind->partner)
-			MUST(!pthread_create(&w->partner, NULL, run_partner, (void *)w->kind));
+			MUST(!pthread_create(&w->partner, NULL, run_partner, w));
 	}
 	for (int i = 0; i < n; i++) {
 		const struct worker *w = &workers[i];
@@ -385,20 +416,6 @@ static void *run_asleep(void *arg)
 	return NULL;
 }
 
-static void until_asleep(int tid)
-{
-	char path[64], state = 0;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-	while (state != 'S') {
-		FILE *f = fopen(path, "r");
-
-		MUST(f && fscanf(f, "%*d %*s %c", &state) == 1);
-		fclose(f);
-		pause_ns(1000000);
-	}
-}
-
 static int run_sleepers(void)
 {
 	pthread_t t;
@@ -416,6 +433,52 @@ static int run_sleepers(void)
 	for (;;)
 		pause();
 }
+
+/* ---------------------------------------------------------------- switches ---- */
+
+static int handoff_fds[2][2];
+
+FRAME static void handoff(int side)
+{
+	char c = 0;
+
+	for (;;) {
+		MUST(write(handoff_fds[side][1], &c, 1) == 1);
+		MUST(read(handoff_fds[!side][0], &c, 1) == 1);
+	}
+}
+
+FRAME static void handoff_deeper(int side, int depth)
+{
+	if (depth > 1)
+		handoff_deeper(side, depth - 1);
+	else
+		handoff(side);
+	STAY();
+}
+
+static void *run_handoff(void *arg)
+{
+	handoff_deeper((int)(intptr_t)arg, 9);
+	return NULL;
+}
+
+/* Two threads on one CPU, one of which runs while the other waits. */
+static int run_handoffs(void)
+{
+	pthread_t t;
+
+	pin();
+	for (int i = 0; i < 2; i++)
+		MUST(!pipe(handoff_fds[i]));
+	for (intptr_t i = 0; i < 2; i++)
+		MUST(!pthread_create(&t, NULL, run_handoff, (void *)i));
+	workload_ready();
+	for (;;)
+		pause();
+}
+
+/* ---------------------------------------------------------------- a crowd ---- */
 
 static atomic_int nr_members;
 
@@ -453,8 +516,10 @@ int main(int argc, char **argv)
 {
 	const char *what = workload_arg(argc, argv, "asleep");
 
-	if (!strcmp(what, "asleep") || !strcmp(what, "crowd"))
+	if (!strcmp(what, "asleep") || !strcmp(what, "crowd") || !strcmp(what, "handoff"))
 		workload_start(argc, argv);
+	if (!strcmp(what, "handoff"))
+		return run_handoffs();
 	if (!strcmp(what, "asleep"))
 		return run_sleepers();
 	if (!strcmp(what, "crowd"))

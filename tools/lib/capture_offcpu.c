@@ -443,6 +443,7 @@ void capture_offcpu_stats(struct capture_offcpu *c, struct capture_offcpu_stats 
 		.lost_names = watch_stat(&c->watch, STAT_LOST_COUNTS),
 		.lost_scratch = watch_stat(&c->watch, STAT_LOST_SCRATCH),
 		.unreported = c->bpf->bss->unreported,
+		.misread = c->bpf->bss->kernel_misread,
 		.lost = c->bpf->bss->lost_waits,
 		.lost_ns = c->bpf->bss->lost_ns,
 		.lost_threads = c->bpf->bss->lost_threads,

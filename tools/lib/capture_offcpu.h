@@ -50,6 +50,7 @@ struct capture_offcpu_stats {
 	uint64_t by_end[UNWIND_NR_ENDS]; /* waits (and samples) by how their stack's walk ended */
 	uint64_t guessed;		 /* those with a frame that was found by frame pointers */
 	uint64_t unreported; /* wake-ups and switches that the scheduler's own notes stood in for */
+	uint64_t misread;    /* kernel stacks that the memo had wrong when they were compared */
 	uint64_t no_stack;   /* those without frames: they count, and are marked; why: */
 	uint64_t lost_ring, lost_names, lost_scratch;
 	uint64_t lost;	       /* waits that were not counted */

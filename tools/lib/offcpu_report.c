@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "offcpu_report.h"
 
-#include <inttypes.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,15 +50,26 @@ static void add_reasons(struct report *r, const struct offcpu_waits *w)
 	report_sort(t, "offcpu");
 }
 
-static void add_thread(struct report_table *t, const char *name, const struct offcpu_thread *th,
-		       bool ended, bool pids)
+/* A row: a thread, or the sum of `ended` ones; tgid 0: of several processes, which are gone, too. */
+struct row {
+	struct offcpu_thread sum;
+	size_t ended;
+};
+
+static void add_row(struct report_table *t, const struct row *r, bool pids)
 {
-	report_add_text(t, name);
-	if (ended)
+	const struct offcpu_thread *th = &r->sum;
+	char name[STACK_COMM_LEN + 48];
+
+	snprintf(name, sizeof(name), "%s (%zu ended)", th->comm, r->ended);
+	report_add_text(t, r->ended ? name : th->comm);
+	if (r->ended)
 		report_add_none(t);
 	else
 		report_add(t, th->tid);
-	if (pids)
+	if (pids && !th->tgid)
+		report_add_none(t);
+	else if (pids)
 		report_add(t, th->tgid);
 	report_add(t, (int64_t)th->waits);
 	report_add(t, (int64_t)(th->blocked + th->runnable));
@@ -67,36 +78,50 @@ static void add_thread(struct report_table *t, const char *name, const struct of
 	report_add(t, (int64_t)th->running);
 }
 
-static int by_name(const void *a, const void *b)
+/* Those that have ended behind each other, by process and name. */
+static int compare_rows(const void *a, const void *b)
 {
-	const struct offcpu_thread *x = *(const struct offcpu_thread *const *)a;
-	const struct offcpu_thread *y = *(const struct offcpu_thread *const *)b;
-	int order = (x->tgid > y->tgid) - (x->tgid < y->tgid);
+	const struct row *x = a, *y = b;
 
-	return order ? order : strcmp(x->comm, y->comm);
+	if (x->ended != y->ended)
+		return x->ended < y->ended ? -1 : 1;
+	if (x->sum.tgid != y->sum.tgid)
+		return x->sum.tgid < y->sum.tgid ? -1 : 1;
+	return strcmp(x->sum.comm, y->sum.comm);
 }
 
-/* Those of one name in one process are a row, behind each other in the sorted list. */
-static void add_ended(struct report_table *t, const struct offcpu_thread **list, size_t n,
-		      bool pids)
+/* The rows of all threads: of those that have ended, there may be many, one for each name. */
+static size_t make_rows(struct row *rows, const struct capture_offcpu *c)
 {
-	qsort(list, n, sizeof(*list), by_name);
-	for (size_t i = 0, next; i < n; i = next) {
-		struct offcpu_thread sum = *list[i];
-		char name[STACK_COMM_LEN + 48];
+	const struct offcpu_waits *w = capture_offcpu_waits(c);
+	size_t n = 0;
 
-		for (next = i + 1; next < n && !by_name(&list[i], &list[next]); next++) {
-			sum.waits += list[next]->waits;
-			sum.blocked += list[next]->blocked;
-			sum.runnable += list[next]->runnable;
-			sum.running += list[next]->running;
-		}
-		snprintf(name, sizeof(name), "%s (%zu ended)", sum.comm, next - i);
-		add_thread(t, name, &sum, true, pids);
+	for (size_t i = 0; i < w->nr_threads; i++) {
+		struct row *r = &rows[i];
+
+		*r = (struct row){ w->threads[i], w->threads[i].doing == OFFCPU_IS_DEAD };
+		if (r->ended && !target_find(capture_offcpu_target(c), (pid_t)r->sum.tgid))
+			r->sum.tgid = 0;
 	}
+	qsort(rows, w->nr_threads, sizeof(*rows), compare_rows);
+	for (size_t i = 0; i < w->nr_threads; i++) {
+		struct row *last = n ? &rows[n - 1] : NULL;
+
+		if (!last || !rows[i].ended || rows[i].sum.tgid != last->sum.tgid ||
+		    strcmp(rows[i].sum.comm, last->sum.comm) != 0 || !last->ended) {
+			rows[n++] = rows[i];
+			continue;
+		}
+		last->ended++;
+		last->sum.waits += rows[i].sum.waits;
+		last->sum.blocked += rows[i].sum.blocked;
+		last->sum.runnable += rows[i].sum.runnable;
+		last->sum.running += rows[i].sum.running;
+	}
+	return n;
 }
 
-static void add_threads(struct report *r, const struct offcpu_waits *w, bool pids)
+static void add_threads(struct report *r, const struct capture_offcpu *c)
 {
 	static const struct report_column with_pids[] = {
 		{ "thread", "thread", REPORT_TEXT },	{ "tid", "TID", REPORT_COUNT },
@@ -110,32 +135,25 @@ static void add_threads(struct report *r, const struct offcpu_waits *w, bool pid
 		{ "blocked", "blocked", REPORT_NS }, { "runqueue", "run queue", REPORT_NS },
 		{ "running", "running", REPORT_NS },
 	};
+	bool pids = capture_offcpu_target(c)->nr_seen > 1;
 	struct report_section *s = report_section(r, "threads", "Threads, all their time");
 	struct report_table *t = report_table(s, "threads", NULL, pids ? with_pids : without,
 					      pids ? ARRAY_SIZE(with_pids) : ARRAY_SIZE(without));
-	const struct offcpu_thread **ended = calloc(w->nr_threads + 1, sizeof(*ended));
-	size_t nr_ended = 0;
+	struct row *rows = calloc(capture_offcpu_waits(c)->nr_threads + 1, sizeof(*rows));
+	size_t n = rows ? make_rows(rows, c) : 0;
 
-	for (size_t i = 0; i < w->nr_threads; i++) {
-		const struct offcpu_thread *th = &w->threads[i];
-
-		if (th->doing == OFFCPU_IS_DEAD && ended)
-			ended[nr_ended++] = th;
-		else
-			add_thread(t, th->comm, th, th->doing == OFFCPU_IS_DEAD, pids);
-	}
-	if (ended)
-		add_ended(t, ended, nr_ended, pids);
-	free(ended);
+	if (!rows)
+		r->err = -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		add_row(t, &rows[i], pids);
+	free(rows);
 	report_sort(t, "offcpu");
 }
 
 void offcpu_report(struct report *r, const struct capture_offcpu *c)
 {
-	const struct offcpu_waits *w = capture_offcpu_waits(c);
-
-	add_reasons(r, w);
-	add_threads(r, w, capture_offcpu_target(c)->nr_seen > 1);
+	add_reasons(r, capture_offcpu_waits(c));
+	add_threads(r, c);
 }
 
 static void add_unless_0(struct summary *s, const char *key, uint64_t value)
@@ -158,4 +176,5 @@ void offcpu_summarize(struct summary *s, const struct capture_offcpu_stats *st, 
 	add_unless_0(s, "lost-threads", st->lost_threads);
 	add_unless_0(s, "lost-events", st->lost_events);
 	add_unless_0(s, "unreported", st->unreported);
+	add_unless_0(s, "kernel-misread", st->misread);
 }
