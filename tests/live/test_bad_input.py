@@ -6,7 +6,7 @@ import shutil
 import stat
 import subprocess
 
-from harness import LiveTest, Process, Workload, PERISCOPE, periscope
+from harness import LiveTest, Process, Workload, PERISCOPE, cases, periscope
 
 
 def unused_pid():
@@ -45,6 +45,14 @@ class Targets(LiveTest):
         with self.start("recursion") as workload:
             result = periscope("cpu", "-p", workload.pid, "-f", 1, exe=tool, prefix=prefix)
         self.assert_refused(result, 1, "CAP_[A-Z_]+|root|sudo|permission")
+
+    def test_without_btf(self):
+        """In a mount namespace in which the kernel's types are not to be seen."""
+        hide = 'mount --bind "$0" /sys/kernel/btf && exec "$@"'
+        prefix = ("unshare", "--mount", "--propagation=private", "sh", "-c", hide, self.temp_dir())
+        with self.start("recursion") as workload:
+            result = periscope("cpu", "-p", workload.pid, "-f", 1, prefix=prefix)
+        self.assert_refused(result, 1, "BTF", "/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF")
 
     def test_32_bit_target(self):
         directory = self.temp_dir()
@@ -252,11 +260,11 @@ class HostileObjects(LiveTest):
         self.assertGreater(result.summary["samples"], 20, result)
         self.assertEqual(result.summary["lost"], 0, result)
 
-    def section(self, name):
+    def section(self, name, workload="plugin"):
+        path = os.path.join(os.path.dirname(PERISCOPE), "workloads", workload)
         shown = subprocess.run(
-            ["readelf", "-SW", os.path.join(os.path.dirname(PERISCOPE), "workloads", "plugin")],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
+            ["readelf", "-SW", path], capture_output=True, text=True, check=True
+        )
         for line in shown.stdout.splitlines():
             words = line.partition("]")[2].split()
             if words and words[0] == name:
@@ -288,3 +296,51 @@ class HostileObjects(LiveTest):
     def test_debug_information_of_noise(self):
         offset, size = self.section(".debug_info")
         self.damaged(lambda file: self.overwrite(file, offset, os.urandom(size)))
+
+    def damaged_program(self, damage):
+        """An executable that was damaged before it was started, where the kernel does not look."""
+        program = os.path.join(self.temp_dir(), "recursion")
+        shutil.copy2(os.path.join(os.path.dirname(PERISCOPE), "workloads", "recursion"), program)
+        with open(program, "r+b") as file:
+            damage(file)
+        case = cases("recursion")["plain"]
+        with Workload("recursion", case.args, exe=program) as workload:
+            result = periscope("cpu", "-p", workload.pid, "-F", 199, "-f", "-U", 1)
+            self.assertIsNone(workload.popen.poll(), "the target itself has died")
+        self.assert_ok(result)
+        self.assertGreater(result.summary["samples"], 20, result)
+        self.assertEqual(result.summary["lost"], 0, result)
+        return result
+
+    def test_program_with_an_unwind_table_of_noise(self):
+        offset, size = self.section(".eh_frame", "recursion")
+        self.damaged_program(lambda file: self.overwrite(file, offset, os.urandom(size)))
+
+    def test_program_with_an_unwind_table_of_ones(self):
+        offset, size = self.section(".eh_frame", "recursion")
+        self.damaged_program(lambda file: self.overwrite(file, offset, b"\xff" * size))
+
+    def test_program_with_the_head_of_its_unwind_table_of_noise(self):
+        offset, size = self.section(".eh_frame_hdr", "recursion")
+        result = self.damaged_program(lambda file: self.overwrite(file, offset, os.urandom(size)))
+        self.assert_whole(result)  # it only speeds up a search that we do not make
+
+    def test_program_with_section_headers_of_noise(self):
+        result = self.damaged_program(lambda file: self.overwrite(file, 0x28, os.urandom(8)))
+        self.assert_whole(result)  # segments say where the table is
+
+    def test_program_with_symbols_of_noise(self):
+        offset, size = self.section(".symtab", "recursion")
+        result = self.damaged_program(lambda file: self.overwrite(file, offset, os.urandom(size)))
+        self.assert_whole(result)
+
+    def test_program_with_debug_information_of_noise(self):
+        offset, size = self.section(".debug_info", "recursion")
+        result = self.damaged_program(lambda file: self.overwrite(file, offset, os.urandom(size)))
+        self.assert_whole(result)
+        self.assert_stacks(result, cases("recursion")["plain"])
+
+    def test_program_that_is_cut_off(self):
+        offset, _ = self.section(".debug_info", "recursion")
+        result = self.damaged_program(lambda file: file.truncate(offset + 100))
+        self.assert_whole(result)
