@@ -76,7 +76,7 @@ static void test_known(void **state)
 	struct timeline_totals totals;
 	static struct synthetic s;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct trace *t;
 
 	(void)state;
@@ -126,7 +126,7 @@ static void test_with_losses(void **state)
 	struct timeline_totals totals;
 	static struct synthetic s;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct trace *t;
 
 	(void)state;
@@ -156,7 +156,7 @@ static void test_window(void **state)
 	struct timeline_totals totals;
 	static struct synthetic s;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	uint64_t sums[THREAD_NR_STATES] = { 0 }, requests = 0, span;
 	struct trace *t;
 
@@ -199,7 +199,7 @@ static void test_choice(void **state)
 	struct timeline_totals totals;
 	static struct synthetic s;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	uint64_t on_cpu = 0;
 	struct trace *t;
 

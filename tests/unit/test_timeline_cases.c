@@ -49,7 +49,7 @@ static void test_told_state(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	/* It slept all the while, and before. */
@@ -72,7 +72,7 @@ static void test_woken_early(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	begin_hand(&f);
@@ -99,7 +99,7 @@ static void test_moves(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	begin_hand(&f);
@@ -124,7 +124,7 @@ static void test_lost_on_its_cpu(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	begin_hand(&f);
@@ -151,7 +151,7 @@ static void test_lost_elsewhere(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	for (int woken = 0; woken < 2; woken++) {
@@ -177,7 +177,7 @@ static void test_odd(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	begin_hand(&f);
@@ -194,7 +194,7 @@ static void test_exit(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	for (int how = 0; how < 3; how++) {
@@ -217,7 +217,7 @@ static void test_tid_again(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	begin_hand(&f);
@@ -236,7 +236,7 @@ static void test_no_sched(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	begin_hand(&f);
@@ -251,7 +251,7 @@ static void test_spans(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	uint32_t a, b;
 
 	(void)state;
@@ -280,7 +280,7 @@ static void test_requests(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	begin_hand(&f);
@@ -321,7 +321,7 @@ static void test_phases(void **state)
 {
 	struct timeline_totals totals;
 	static struct seen seen;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	uint32_t auth, sql;
 
 	(void)state;

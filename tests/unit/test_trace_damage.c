@@ -47,7 +47,7 @@ static uint64_t count(struct trace *t, uint64_t *ret_lost)
 
 static void test_killed(void **state)
 {
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	uint64_t events, lost;
 	struct trace *t;
 
@@ -71,7 +71,7 @@ static void test_killed(void **state)
 static void test_truncated(void **state)
 {
 	uint64_t events, lost, last = 0;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct read_error error;
 	struct trace *t;
 	uint8_t *data;
@@ -105,7 +105,7 @@ static void test_truncated(void **state)
 static void test_damaged_chunk(void **state)
 {
 	struct trace_chunk victim = { 0 };
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	uint64_t events, lost;
 	struct trace *t;
 	uint8_t *data;
@@ -152,7 +152,7 @@ static void test_full_disk(void **state)
 {
 	struct rlimit unlimited, limit = { 3000, 3000 };
 	struct trace_writer_stats stats;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	uint64_t events, lost;
 	struct trace *t;
 	int err = 0;
@@ -208,7 +208,7 @@ static void expect_refused(const struct fixture_trace *f, const uint8_t *data, s
 static void test_versions(void **state)
 {
 	struct trace_header *h;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct read_error error;
 	struct trace *t;
 	uint8_t *data;
@@ -367,7 +367,7 @@ static void test_symbolized_later(void **state)
 	struct trace_object o = { .object = 1, .path = exe };
 	struct trace_stack s = { .hash = 1, .nr_frames = 1 };
 	uint64_t offset, vaddr, frame;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct elf_file *elf;
 	uint32_t found;
 	struct trace *t;

@@ -94,7 +94,7 @@ static void test_all_kinds(void **state)
 		{ .type = EVENT_ARG_TEXT, .text = "" },
 		{ .type = EVENT_ARG_TEXT, .text = big },
 	};
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct trace_cursor *c;
 	const struct event *e;
 	struct trace *t;
@@ -143,7 +143,7 @@ static void test_refused(void **state)
 {
 	struct event_arg many[EVENT_MAX_ARGS + 1] = { { 0 } };
 	struct trace_writer_stats stats;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct trace *t;
 
 	(void)state;
@@ -204,7 +204,7 @@ static void test_dictionaries(void **state)
 	struct trace_stack shorter = { .hash = 0x1234, .frames = deep + 1, .nr_frames = 2 };
 	struct trace_stack empty = { .hash = 0x5678 };
 	uint32_t frames[10], pid;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct trace *t;
 	char name[64];
 
@@ -288,7 +288,7 @@ static void test_order(void **state)
 {
 	enum { CPUS = 5, EVENTS = 4000 };
 	struct trace_writer_options o = { .max_events = 700 };
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct trace_cursor *c;
 	const struct event *e;
 	struct trace *t;
@@ -377,7 +377,7 @@ static void test_losses(void **state)
 		{ 1, 60, 1000, 5 }, /* at the end */
 	};
 	struct trace_writer_stats stats;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	fixture_trace_new(&f, NULL);
@@ -403,7 +403,7 @@ static void test_late(void **state)
 {
 	static const struct expected_loss losses[] = { { 0, 20, 200000000, 1 } };
 	struct trace_writer_stats stats;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 
 	(void)state;
 	fixture_trace_new(&f, NULL);
@@ -436,7 +436,7 @@ static void test_hold_is_bounded(void **state)
 {
 	struct trace_writer_options o = { .max_events = 100 };
 	struct trace_writer_stats stats;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct expected_loss loss = { 0, 1, 3, 1 };
 
 	(void)state;
@@ -458,7 +458,7 @@ static void test_keys(void **state)
 {
 	struct trace_writer_options o = { .key_ns = 1000 };
 	bool process = false, thread = false, blocked = false, gone = false;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	struct trace_cursor *c;
 	const struct event *e;
 	struct trace *t;

@@ -20,7 +20,7 @@ static size_t make(uint64_t events, uint8_t **ret)
 	const struct synthetic_options o = { .events = events, .loops = 2, .seed = 9, .lose = 31 };
 	struct trace_writer_options options = { .start = SYNTHETIC_START, .max_events = 200 };
 	static struct synthetic s;
-	struct fixture_trace f;
+	struct fixture_trace f = { 0 };
 	size_t size;
 	int fd;
 

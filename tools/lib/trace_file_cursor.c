@@ -107,7 +107,7 @@ static void get_fields(struct varint_reader *r, const struct trace_kind *k, stru
 /* Decode the next event of a section that we understand. False at its end. */
 static bool section_next(struct trace *t, struct section *s)
 {
-	while (s->r.p < s->r.end && !s->r.bad) {
+	while (s->r.p && s->r.p < s->r.end && !s->r.bad) {
 		uint8_t code = *s->r.p++, kind = code & 0x7f;
 		struct varint_reader body = varint_part(&s->r, varint_get(&s->r));
 		const struct trace_kind *k = &t->private->kinds[kind];

@@ -231,7 +231,7 @@ static int on_instant(void *ctx, struct timeline_thread *t, const struct event *
 	};
 	struct pftrace_nested n;
 
-	if (event->kind == EVT_SAMPLE) {
+	if (event->kind == EVT_SAMPLE && t) {
 		put_sample(p, t, event);
 		return pftrace_flush(p, PFTRACE_CHUNK);
 	}
