@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* periscope convert: a recorded timeline in other formats, all of it or a part. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,15 +45,19 @@ struct options {
 	unsigned int profile;
 };
 
-/* A time since the begin; 0 is one, too. */
+/* A time since the begin; 0 is one, too, in whatever unit. */
 static int parse_time(void *object, const char *option, const char *value)
 {
 	uint64_t *ns = object;
+	int err = parse_duration(value, ns);
 
-	if (!strcmp(value, "0"))
-		*ns = 0;
-	else if (parse_duration(value, ns))
+	if (err == -ERANGE && strspn(value, "0."))
+		err = strtod(value, NULL) > 0 ? err : 0;
+	else if (!err)
+		return 0;
+	if (err)
 		return cli_usage("%s wants a time like 1.5s or 200ms, not '%s'", option, value);
+	*ns = 0;
 	return 0;
 }
 

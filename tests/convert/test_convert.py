@@ -526,6 +526,9 @@ class BadInput(unittest.TestCase):
         self.fails(2, "no format by the ending", path, "-o", out + ".xyz")
         self.fails(2, "no format 'xyz'", path, "--format", "xyz", "-o", out)
         self.fails(2, "--from wants a time", path, "--from", "yesterday")
+        self.fails(2, "--from wants a time", path, "--from", "400d")
+        for zero in ("0", "0s", "0.0ms"):
+            self.assertEqual(convert(path, "--from", zero).returncode, 0)
         self.fails(2, "--to must be after", path, "--from", "2s", "--to", "1s")
         self.fails(1, "--from is after the end", path, "--from", "1h")
         self.fails(1, "No such file", "/nonexistent.periscope")
