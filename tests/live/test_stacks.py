@@ -117,6 +117,15 @@ class SpecialStacks(LiveTest):
             self.assertRegex(stack, r"^(\[truncated: [^;]+\];)?(\[[^;]*\];)?(clone3|start_thread)$")
         self.assert_seen(result, "leaf", result.summary["samples"] // 2)
 
+    def test_generated_code_of_a_process_that_exits(self):
+        """The names' file was taken away by the process itself; in one case it came late, too."""
+        for case in cases("jit").values():
+            with self.subTest(case.name), start(case, seconds=2) as workload:
+                result = periscope("cpu", "-p", workload.pid, "-F", 499, "-f", "-U", 20)
+                self.assert_whole(result)
+                self.assert_stacks(result, case)
+                self.assertFalse(os.path.exists(f"/tmp/perf-{workload.pid}.map"))
+
     def test_lazy_binding(self):
         case = cases("lazy_binding")["plain"]
         with mock.patch.dict(os.environ):

@@ -39,6 +39,7 @@ void objects_release(struct objects *o)
 {
 	map_setter_release(&o->setter);
 	symbolizer_free(o->symbolizer);
+	jit_maps_release(&o->jits);
 	for (size_t i = 0; i < o->nr; i++)
 		object_free(o->items[i]);
 	for (size_t i = 0; i < o->nr_new; i++)

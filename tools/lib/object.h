@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "elf.h"
+#include "jit_maps.h"
 #include "map_setter.h"
 #include "mapping.h"
 #include "symbolizer.h"
@@ -42,6 +43,7 @@ struct objects {
 	size_t max; /* the `tables` map's size; objects beyond it have no unwind table */
 	struct map_setter setter; /* of the `tables` map */
 	struct symbolizer *symbolizer;
+	struct jit_maps jits; /* names of code that is in no object */
 	uint64_t table_bytes; /* of all unwind tables */
 	/* Tables made since the last objects_publish: their ids and map descriptors. */
 	uint32_t *new_ids;

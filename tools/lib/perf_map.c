@@ -168,30 +168,30 @@ static int flatten(struct perf_map *m, struct entries *e)
 	return err;
 }
 
-static char *read_map(int root_fd, int pid)
+int perf_map_open(int root_fd, int pid)
 {
-	char path[64], self[64], *text;
-	struct stat st;
-	int fd;
+	char path[64];
 
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", pid);
-	fd = sym_open_below(root_fd, path);
-	if (fd < 0) {
-		errno = -fd;
+	return sym_open_below(root_fd, path);
+}
+
+static char *read_text(int fd)
+{
+	struct stat st;
+	char self[64];
+
+	if (fstat(fd, &st))
 		return NULL;
-	}
-	if (fstat(fd, &st) || st.st_size > MAX_FILE) {
-		close(fd);
+	if (st.st_size > MAX_FILE) {
 		errno = EFBIG;
 		return NULL;
 	}
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-	text = read_file_at(-1, self, MAX_FILE, NULL);
-	close(fd);
-	return text;
+	return read_file_at(-1, self, MAX_FILE, NULL);
 }
 
-struct perf_map *perf_map_read(int root_fd, int pid)
+struct perf_map *perf_map_read_fd(int fd)
 {
 	struct entries e = { 0 };
 	struct perf_map *m;
@@ -200,7 +200,7 @@ struct perf_map *perf_map_read(int root_fd, int pid)
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return NULL;
-	m->text = read_map(root_fd, pid);
+	m->text = read_text(fd);
 	err = m->text ? read_lines(m, &e) : -errno;
 	if (!err)
 		err = flatten(m, &e);
@@ -210,6 +210,22 @@ struct perf_map *perf_map_read(int root_fd, int pid)
 		errno = -err;
 		return NULL;
 	}
+	return m;
+}
+
+struct perf_map *perf_map_read(int root_fd, int pid)
+{
+	int fd = perf_map_open(root_fd, pid), err;
+	struct perf_map *m;
+
+	if (fd < 0) {
+		errno = -fd;
+		return NULL;
+	}
+	m = perf_map_read_fd(fd);
+	err = errno;
+	close(fd);
+	errno = err;
 	return m;
 }
 

@@ -101,7 +101,7 @@ static struct perf_map *jit_of(struct stack_profile *f, uint32_t tgid)
 			return f->jits[i].map;
 	if (array_grow((void **)&f->jits, f->nr_jits, &f->cap_jits, sizeof(*f->jits)))
 		return NULL;
-	jit.map = perf_map_of((pid_t)tgid);
+	jit.map = jit_maps_read(&f->objects->jits, (pid_t)tgid);
 	f->jits[f->nr_jits++] = jit;
 	return jit.map;
 }

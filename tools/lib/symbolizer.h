@@ -72,6 +72,9 @@ struct perf_map;
  * Returns NULL with errno ENOENT when there is none; bad lines are skipped and counted.
  */
 struct perf_map *perf_map_read(int root_fd, int pid);
+/* The same in two steps: the file's descriptor or a negative errno, and what is in it by now. */
+int perf_map_open(int root_fd, int pid);
+struct perf_map *perf_map_read_fd(int fd);
 /* The map of a process that runs, or has just exited; NULL and errno. */
 struct perf_map *perf_map_of(pid_t pid);
 void perf_map_free(struct perf_map *m);

@@ -178,8 +178,12 @@ static int describe(struct target *t, struct target_process *p, struct unwind_ma
 			break;
 		*m = (struct unwind_mapping){ .start = list[i].start, .end = list[i].end };
 		nr++;
-		if (!obj || !obj->elf || elf_offset_to_vaddr(obj->elf, list[i].offset, &vaddr))
+		if (!obj || !obj->elf || elf_offset_to_vaddr(obj->elf, list[i].offset, &vaddr)) {
+			/* The kernel's page for uprobes is no JIT's. */
+			if (strcmp(list[i].path, "[uprobes]") != 0)
+				jit_maps_hold(&t->objects.jits, p->pid);
 			continue;
+		}
 		m->object = obj->id;
 		m->bias = m->start - vaddr;
 		m->table_base = obj->table.base;

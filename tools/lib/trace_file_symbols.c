@@ -28,14 +28,14 @@ static int kernel_frame(struct trace_writer *w, const struct ksyms *ksyms, uint3
 	return name ? trace_writer_symbol(w, frame, &line, 1) : 0;
 }
 
-static int bare_frame(struct trace_writer *w, struct jit_names *jit, uint32_t frame,
-		      uint64_t address, uint32_t pid)
+static int bare_frame(struct trace_writer *w, const struct jit_maps *maps, struct jit_names *jit,
+		      uint32_t frame, uint64_t address, uint32_t pid)
 {
 	struct sym_frame line = { 0 };
 
 	if (jit->pid != pid) {
 		perf_map_free(jit->map);
-		jit->map = perf_map_of((pid_t)pid);
+		jit->map = jit_maps_read(maps, (pid_t)pid);
 		jit->pid = pid;
 	}
 	line.function = jit->map ? perf_map_lookup(jit->map, address) : NULL;
@@ -73,7 +73,7 @@ int trace_symbols_write(struct trace_writer *w, const struct objects *objects,
 			err = object_frame(w, objects_by_id(objects, FRAME_OBJECT(f)), *next,
 					   FRAME_ADDR(f));
 		else
-			err = bare_frame(w, &jit, *next, FRAME_ADDR(f), pid);
+			err = bare_frame(w, &objects->jits, &jit, *next, FRAME_ADDR(f), pid);
 	}
 	perf_map_free(jit.map);
 	return err;
