@@ -28,7 +28,8 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 const volatile __u64 filter_min_size;
 const volatile __u64 filter_max_size = ~0ULL;
-const volatile bool alloc_only; /* malloc and calloc have no return probes, free has none */
+bool alloc_only; /* malloc and calloc have no return probes, free has none */
+__u32 window;	 /* counts the times that the probes were taken away */
 /* Objects whose frees of unknown blocks are the allocator's own, by their names in frames; 0 none. */
 #define MAX_INTERNAL 4
 __u32 internal_objects[MAX_INTERNAL];
@@ -207,7 +208,7 @@ static __always_inline void on_allocate(struct pt_regs *ctx, struct heap_thread 
 	struct heap_pending *p = &t->pending;
 	__u64 cfa = probe_cfa(ctx, cookie);
 
-	if (p->cfa) {
+	if (p->cfa && p->window == (__u16)window) {
 		if (is_under_way(p, cfa)) {
 			heap_count(HEAP_STAT_NESTED);
 			return;
@@ -228,6 +229,7 @@ static __always_inline void on_allocate(struct pt_regs *ctx, struct heap_thread 
 		return;
 	}
 	p->cfa = cfa;
+	p->window = window;
 	if (p->kind == HEAP_REALLOC && p->ptr && !alloc_only)
 		p->old_known = !block_take(block_key(t, p->ptr), &p->old);
 }

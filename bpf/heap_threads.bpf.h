@@ -19,8 +19,9 @@
 struct heap_pending {
 	__u64 cfa; /* of the function; 0: none is pending */
 	__u64 size;
-	__u64 ptr;  /* HEAP_POSIX: where the result goes; HEAP_REALLOC: the old block */
-	__u32 kind; /* enum heap_kind */
+	__u64 ptr;    /* HEAP_POSIX: where the result goes; HEAP_REALLOC: the old block */
+	__u16 kind;   /* enum heap_kind */
+	__u16 window; /* when it was called */
 	__u32 old_known;
 	struct heap_block old; /* HEAP_REALLOC: was in `live`, if old_known */
 };

@@ -33,6 +33,12 @@ static const char usage_text[] =
 	"what is followed:\n"
 	"  -z SIZE, -Z SIZE  only blocks of at least, of at most so many bytes (4096, 64K, 1M)\n"
 	"  --alloc-only      count calls of malloc and its like, no frees: half the cost\n"
+	"  --duty PERCENT    likewise, and only so much of the time: figures are estimates, with how far\n"
+	"                    they may be off\n"
+	"  --max-overhead P  make the process's work take at most so many per cent longer (default 30):\n"
+	"                    if it would take more, count calls only, or a share of the time only, or\n"
+	"                    refuse; what it is to cost is found out first, in half a second\n"
+	"  --force           cost what it may\n"
 	"  --max-live N      live blocks that there is room for (default 1000000, 98 bytes each)\n"
 	"  --temporary N     a block is temporary when it is freed after at most N other\n"
 	"                    allocations of its thread (default 0)\n"
@@ -81,7 +87,8 @@ struct options {
 	unsigned int type;			   /* enum heap_type */
 	bool type_given;
 	uint64_t min_size, max_size, max_live, temporary, older_ns;
-	bool alloc_only, per_thread, delta;
+	bool alloc_only, per_thread, delta, force;
+	double duty, max_overhead; /* per cent */
 };
 
 static const struct format formats[] = {
@@ -152,15 +159,17 @@ static int check(void *arg)
 	struct options *o = arg;
 	int status = 0;
 
+	o->alloc_only |= o->duty > 0;
 	if (o->max_size && o->min_size > o->max_size)
 		return cli_usage("-z is more than -Z");
 	if (o->delta && !o->common.interval_ns)
 		return cli_usage("--delta wants an interval (-i)");
 	if (o->alloc_only && o->type_given && o->type > HEAP_ALLOC_SPACE)
-		return cli_usage("--alloc-only knows no %s", heap_type_names[o->type]);
+		return cli_usage("without frees (--alloc-only, --duty) there is no %s",
+				 heap_type_names[o->type]);
 	for (int i = 0; i < HEAP_NR_VIEWS && !status; i++) {
 		if (o->alloc_only && i != HEAP_VIEW_HEAP && o->views[i])
-			return cli_usage("--alloc-only sees no frees, so there is no view %s",
+			return cli_usage("without frees (--alloc-only, --duty) there is no view %s",
 					 view_names[i]);
 		o->outputs[i].formats = formats;
 		status = cli_outputs_choose(&o->outputs[i], o->common.format);
@@ -192,12 +201,28 @@ struct result {
 	unsigned int intervals;
 };
 
+static void summarize_duty(struct summary *s, const struct capture_heap_stats *st)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.1f", 100 * st->duty);
+	summary_text(s, "duty-percent", text);
+	summary_u64(s, "windows", st->windows);
+	summary_u64(s, "counted", st->counted);
+	if (st->error_percent < 0)
+		return;
+	snprintf(text, sizeof(text), "%.1f", st->error_percent);
+	summary_text(s, "error-percent", text);
+}
+
 static void fill_summary(struct result *res)
 {
 	const struct capture_heap_stats *st = &res->st;
 	struct summary *s = &res->common.summary;
 
-	heap_summarize(s, st, res->o->alloc_only);
+	heap_summarize(s, st, !capture_heap_sees_frees(res->capture));
+	if (st->duty > 0)
+		summarize_duty(s, st);
 	summary_seconds(s, "seconds", res->common.run.ran_ns);
 	summary_u64(s, "threads", st->threads);
 	summary_u64(s, "stacks", st->stacks);
@@ -213,7 +238,7 @@ static int make_profile(struct result *res, const struct heap_snapshot *s, enum 
 	const struct heap_profile_options po = {
 		.view = view,
 		.type = res->o->type,
-		.alloc_only = res->o->alloc_only,
+		.alloc_only = !capture_heap_sees_frees(res->capture),
 		.per_thread = res->o->per_thread,
 		.older_ns = res->o->older_ns,
 	};
@@ -229,8 +254,9 @@ static int make_report(struct result *res, const struct heap_snapshot *s, bool b
 		       struct report **ret)
 {
 	const struct heap_report_options ro = {
-		.alloc_only = res->o->alloc_only,
+		.alloc_only = !capture_heap_sees_frees(res->capture),
 		.brief = brief,
+		.estimated = res->o->duty > 0 || res->st.duty > 0,
 		.started_ns = res->started_ns,
 	};
 	struct report *r = report_new();
@@ -287,9 +313,15 @@ static int add_fields(struct result *res)
 
 	err = fields_addf(f, "allocations", "%" PRIu64 " by %zu threads", st->sum.allocs,
 			  st->threads);
-	if (!err && !res->o->alloc_only)
+	if (!err && capture_heap_sees_frees(res->capture))
 		err = fields_addf(f, "in use", "%" PRId64 " blocks, %" PRId64 " bytes",
 				  st->sum.live, st->sum.live_bytes);
+	if (!err && st->duty > 0)
+		err = fields_addf(f, "estimated",
+				  "from %" PRIu64
+				  " in %zu windows, %.1f%% of the time; all of them "
+				  "together may be off by %.0f%%",
+				  st->counted, st->windows, 100 * st->duty, st->error_percent);
 	if (!err)
 		err = fields_addf(f, "complete", "%" PRIu64 " (%.2f%%)", complete,
 				  st->sum.allocs ? 100.0 * (double)complete / (double)st->sum.allocs
@@ -407,6 +439,43 @@ static int on_interval(void *arg)
 	return status;
 }
 
+/* What it will cost, and what is therefore done: before it is done. */
+static void tell(void *arg, const struct heap_cost *cost, enum heap_mode mode, double duty)
+{
+	const struct options *o = arg;
+
+	if (mode == HEAP_FOLLOW_ALL ||
+	    (o->alloc_only && o->duty <= 0 && mode == HEAP_COUNT_CALLS)) {
+		fprintf(stderr, "%.0f allocations a second: its work will take %s %.0f%% longer\n",
+			cost->allocs_per_s, cost->at_least ? "at least" : "about",
+			mode == HEAP_FOLLOW_ALL ? cost->full : cost->calls_only);
+		return;
+	}
+	if (!o->alloc_only)
+		fprintf(stderr,
+			"%.0f allocations a second: to follow them would make its work take %s%.0f%% "
+			"longer (--max-overhead %.0f%%, --force): calls are counted, without frees\n",
+			cost->allocs_per_s, cost->at_least ? "at least " : "", cost->full,
+			o->max_overhead);
+	if (mode == HEAP_COUNT_SOMETIMES)
+		fprintf(stderr,
+			"they are counted %.1f%% of the time, which will make its work take about "
+			"%.0f%% longer: figures are estimates\n",
+			100 * duty, duty * cost->calls_only);
+	else
+		fprintf(stderr, "which will make its work take about %.0f%% longer\n",
+			cost->calls_only);
+}
+
+/* Has nothing been asked for that cannot be had without frees? */
+static bool may_narrow(const struct options *o)
+{
+	for (int i = 0; i < HEAP_NR_VIEWS; i++)
+		if (i != HEAP_VIEW_HEAP && o->views[i])
+			return false;
+	return !o->type_given || o->type <= HEAP_ALLOC_SPACE;
+}
+
 static int open_outputs(struct options *o)
 {
 	int status = 0;
@@ -431,6 +500,11 @@ static int run(void *arg)
 		.temporary = (uint32_t)o->temporary,
 		.peak = o->views[HEAP_VIEW_PEAK],
 		.alloc_only = o->alloc_only,
+		.duty = o->duty / 100,
+		.max_overhead = o->force ? 0 : o->max_overhead,
+		.may_narrow = may_narrow(o),
+		.tell = tell,
+		.tell_arg = o,
 	};
 	struct result res = { .o = o, .started_ns = now_ns() };
 	int status = open_outputs(o);
@@ -459,7 +533,11 @@ static int run(void *arg)
 
 static int heap_main(int argc, char **argv)
 {
-	struct options o = { .type = HEAP_INUSE_SPACE, .older_ns = 5000000000ULL };
+	struct options o = {
+		.type = HEAP_INUSE_SPACE,
+		.older_ns = 5000000000ULL,
+		.max_overhead = 30,
+	};
 	const struct cli_option rows[] = {
 		{ 'z', NULL, CLI_SIZE, .number = &o.min_size },
 		{ 'Z', NULL, CLI_SIZE, .number = &o.max_size, .min = 1 },
@@ -472,6 +550,9 @@ static int heap_main(int argc, char **argv)
 		{ 'o', NULL, CLI_CALL, .object = &o, .call = add_output },
 		{ 0, "per-thread", CLI_FLAG, .flag = &o.per_thread },
 		{ 0, "delta", CLI_FLAG, .flag = &o.delta },
+		{ 0, "duty", CLI_PERCENT, .percent = &o.duty, .min = 0, .max = 100 },
+		{ 0, "max-overhead", CLI_PERCENT, .percent = &o.max_overhead, .max = 1000000 },
+		{ 0, "force", CLI_FLAG, .flag = &o.force },
 	};
 	const struct cli_spec spec = {
 		.usage = usage_text,

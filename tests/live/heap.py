@@ -4,6 +4,7 @@ profile by thread, function and size."""
 
 import collections
 import os
+import re
 import signal
 import subprocess
 
@@ -14,7 +15,7 @@ TYPES = ["alloc_objects", "alloc_space", "inuse_objects", "inuse_space"]
 
 Row = collections.namedtuple("Row", "thread function size")
 Counts = collections.namedtuple("Counts", "allocs alloc_bytes held held_bytes")
-FORCE = []
+FORCE = ["--force"]
 NOTHING = Counts(0, 0, 0, 0)
 
 
@@ -33,6 +34,20 @@ def expected(lines):
         for row, n in rows.items()
         if n
     }
+
+
+def malloc_byte(pid):
+    """The first byte of the process's malloc: 0xcc while a probe is there."""
+    libc = "/lib/x86_64-linux-gnu/libc.so.6"
+    symbols = subprocess.run(
+        ["readelf", "--dyn-syms", "-W", libc], capture_output=True, text=True, check=True
+    ).stdout
+    value = int(re.search(r"([0-9a-f]+) .* malloc@@", symbols)[1], 16)
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
+        base = min(int(line.split("-")[0], 16) for line in maps if "libc.so.6" in line)
+    with open(f"/proc/{pid}/mem", "rb") as memory:
+        memory.seek(base + value)
+        return memory.read(1)[0]
 
 
 def signed(value):

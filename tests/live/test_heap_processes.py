@@ -2,7 +2,6 @@
 """periscope heap: processes that fork, run other programs, come and go."""
 
 import os
-import re
 import signal
 import subprocess
 import time
@@ -12,25 +11,6 @@ import heap
 import pprof
 
 OWN, CHILD, CHILD_FREES, OWN_FREES = 1009, 101, 50, 500  # of heap_fork.c
-
-
-def site_byte(pid, address):
-    """The byte at an address of a process: 0xcc while a probe is there."""
-    with open(f"/proc/{pid}/mem", "rb") as memory:
-        memory.seek(address)
-        return memory.read(1)[0]
-
-
-def malloc_address(pid):
-    """Where the process's malloc is, by its libc's symbol table and mappings."""
-    libc = "/lib/x86_64-linux-gnu/libc.so.6"
-    symbols = subprocess.run(
-        ["readelf", "--dyn-syms", "-W", libc], capture_output=True, text=True, check=True
-    ).stdout
-    value = int(re.search(r"([0-9a-f]+) .* malloc@@", symbols)[1], 16)
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
-        base = min(int(line.split("-")[0], 16) for line in maps if "libc.so.6" in line)
-    return base + value
 
 
 class Forks(heap.HeapTest):
@@ -115,7 +95,7 @@ class Execs(heap.HeapTest):
             # The probes went with the first thread; they come back, but not at once.
             harness.wait_until(lambda: self.runs_again(workload), 10, "the exec")
             harness.wait_until(
-                lambda: site_byte(workload.pid, malloc_address(workload.pid)) == 0xCC, 10, "probes"
+                lambda: heap.malloc_byte(workload.pid) == 0xCC, 10, "probes"
             )
             os.write(workload.popen.stdin.fileno(), b"go on\n")
         self.assertEqual(workload.popen.stdout.readline(), b"done\n")
@@ -162,14 +142,13 @@ class Ends(heap.HeapTest):
     def test_tool_killed_leaves_nothing(self):
         """After SIGKILL no breakpoint is left, and a new capture counts exactly."""
         workload = self.known(1)
-        address = malloc_address(workload.pid)
-        before = site_byte(workload.pid, address)
+        before = heap.malloc_byte(workload.pid)
         tool = self.capture("-p", workload.pid)
-        self.assertEqual(site_byte(workload.pid, address), 0xCC)
+        self.assertEqual(heap.malloc_byte(workload.pid), 0xCC)
         tool.popen.kill()
         tool.popen.wait()
         harness.wait_until(
-            lambda: site_byte(workload.pid, address) == before, 10, "the probes to be gone"
+            lambda: heap.malloc_byte(workload.pid) == before, 10, "the probes to be gone"
         )
         path = os.path.join(self.temp_dir(), "heap.pb.gz")
         tool = self.capture("-p", workload.pid, "-o", path)
@@ -179,10 +158,9 @@ class Ends(heap.HeapTest):
 
     def test_probes_are_gone_at_the_end(self):
         workload = self.known(1)
-        address = malloc_address(workload.pid)
-        before = site_byte(workload.pid, address)
+        before = heap.malloc_byte(workload.pid)
         self.end(self.capture("-p", workload.pid))
-        self.assertEqual(site_byte(workload.pid, address), before)
+        self.assertEqual(heap.malloc_byte(workload.pid), before)
 
 
 class Duration(heap.HeapTest):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "capture_heap.h"
+#include "capture_heap_impl.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -10,43 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "heap.skel.h"
-#include "heap_probes.h"
 #include "process.h"
 #include "util.h"
 
-#define MAX_POINTS    2048
-#define POINT_NS      100000000ULL
 #define SWEEP_NS      1000000000ULL
 #define SWEEP_AT_ONCE 1000 /* spaces: with so many gone, sweep whatever the time */
 
 #define EXEC_NS	      5000000000ULL
-
-/* A process that runs another program: its allocator may be another, too. */
-struct execed {
-	pid_t pid;
-	uint32_t generation; /* of the mappings that it was looked for in */
-	uint64_t until_ns;
-};
-
-struct capture_heap {
-	struct capture_heap_options o;
-	struct watch watch;
-	struct heap_bpf *bpf;
-	struct heap_table table;
-	struct heap_probes probes;
-	struct bpf_link *links[3];
-	struct heap_thread_name *threads; /* by serial number */
-	size_t nr_threads, cap_threads;
-	struct execed *execed;
-	size_t nr_execed, cap_execed;
-	struct heap_point *points;
-	size_t nr_points;
-	uint64_t point_ns; /* between two of them */
-	uint64_t swept_ns;
-	uint64_t unprobed; /* processes whose allocator was not found */
-	bool running;
-};
 
 static const char *heap_error(const void *capture)
 {
@@ -78,7 +48,6 @@ static int prepare(struct capture_heap *c)
 	b->rodata->filter_max_size = c->o.max_size ? c->o.max_size : UINT64_MAX;
 	b->rodata->temporary_others = c->o.temporary;
 	b->rodata->track_peak = c->o.peak;
-	b->rodata->alloc_only = c->o.alloc_only;
 	b->rodata->nr_buckets = nr_buckets(c);
 	bpf_program__set_autoload(b->progs.heap_fork, c->o.watch.children);
 	err = bpf_map__set_max_entries(b->maps.live, nr_buckets(c));
@@ -196,9 +165,8 @@ struct capture_heap *capture_heap_new(const struct capture_heap_options *o)
 	if (!c->o.max_live)
 		c->o.max_live = HEAP_MAX_LIVE;
 	watch_init(&c->watch);
-	c->point_ns = POINT_NS;
-	c->points = calloc(MAX_POINTS, sizeof(*c->points));
-	err = c->points ? load(c) : no_memory(c);
+	c->duty.fd = -1;
+	err = heap_series_init(&c->series) ? no_memory(c) : load(c);
 	if (err) {
 		capture_heap_free(c);
 		errno = -err;
@@ -219,7 +187,8 @@ void capture_heap_free(struct capture_heap *c)
 	heap_bpf__destroy(c->bpf);
 	free(c->threads);
 	free(c->execed);
-	free(c->points);
+	heap_series_release(&c->series);
+	heap_duty_release(&c->duty);
 	free(c);
 }
 
@@ -231,7 +200,7 @@ static void tell_internal(struct capture_heap *c)
 	size_t n = 0;
 
 	for (size_t i = 0; i < c->probes.nr_probed; i++) {
-		uint32_t object = c->probes.probed[i].object;
+		uint32_t object = c->probes.probed[i].object->id;
 		bool known = false;
 
 		for (size_t j = 0; j < n; j++)
@@ -307,29 +276,148 @@ static int attach_tracepoints(struct capture_heap *c)
 	return 0;
 }
 
+/* ---------------------------------------------------------------- at what price ---- */
+
+static void set_mode(struct capture_heap *c, enum heap_mode mode)
+{
+	c->mode = mode;
+	c->probes.alloc_only = mode != HEAP_FOLLOW_ALL;
+	c->bpf->bss->alloc_only = mode != HEAP_FOLLOW_ALL;
+}
+
+/* Find what is to be probed in the processes that there are. */
+static int find_probes(struct capture_heap *c)
+{
+	const struct target *t = &c->watch.target;
+	int err = 0;
+
+	for (size_t i = 0; i < t->nr_procs && !err; i++)
+		if (t->procs[i]->region)
+			err = probe(c, t->procs[i]->pid);
+	return err;
+}
+
+static int refuse(struct capture_heap *c)
+{
+	const struct heap_cost *cost = &c->cost;
+
+	return watch_fail(&c->watch, -EBUSY,
+			  "%.0f allocations and %.0f frees a second on %.2f CPUs: to follow them "
+			  "would make the process's work take %s%.0f%% longer, to count calls "
+			  "(--alloc-only) %.0f%%; --max-overhead is %.1f%% (--force goes on)",
+			  cost->allocs_per_s, cost->frees_per_s, cost->busy,
+			  cost->at_least ? "at least " : "", cost->full, cost->calls_only,
+			  c->o.max_overhead);
+}
+
+/* What will be done, of what was asked for: before any probe is placed. */
+static int decide(struct capture_heap *c)
+{
+	enum heap_mode asked = c->mode;
+	double duty = c->o.duty;
+	int err;
+
+	if (c->o.max_overhead <= 0 || !c->probes.nr_probed)
+		return 0;
+	/* The prices of all, whatever is asked for. */
+	heap_probes_release(&c->probes);
+	c->probes.alloc_only = false;
+	err = find_probes(c);
+	if (!err && heap_cost_measure(&c->cost, &c->probes, &c->watch.target))
+		err = watch_fail(&c->watch, -EIO, "%s", c->probes.error);
+	heap_probes_release(&c->probes);
+	c->probes.nr_sites = c->probes.nr_stepped = 0;
+	if (err)
+		return err;
+	set_mode(c, heap_decide(&c->cost, c->o.max_overhead, asked, c->o.may_narrow, &duty));
+	if (c->mode == HEAP_REFUSE)
+		return refuse(c);
+	c->o.duty = duty;
+	if (c->o.tell)
+		c->o.tell(c->o.tell_arg, &c->cost, c->mode, duty);
+	return find_probes(c);
+}
+
+static void enable(struct capture_heap *c, bool on)
+{
+	__atomic_store_n(&c->bpf->bss->enabled, on, __ATOMIC_SEQ_CST);
+}
+
+/* All probes are in place at once: no free is missed of what was seen allocated. */
+static int place(struct capture_heap *c)
+{
+	int err;
+
+	c->probes.away = false;
+	err = heap_probes_place_all(&c->probes);
+	if (err)
+		return watch_fail(&c->watch, err, "%s", c->probes.error);
+	enable(c, true);
+	return 0;
+}
+
+static void close_window(struct capture_heap *c)
+{
+	enable(c, false);
+	heap_duty_closed(&c->duty, now_ns(), capture_heap_count(c));
+	c->bpf->bss->window++;
+	heap_probes_take_away(&c->probes);
+	c->probes.away = true;
+}
+
+static int turn_window(struct capture_heap *c)
+{
+	int err;
+
+	if (c->duty.open) {
+		close_window(c);
+		return 0;
+	}
+	err = place(c);
+	if (!err)
+		heap_duty_opened(&c->duty, now_ns(), capture_heap_count(c));
+	return err;
+}
+
+static int begin_duty(struct capture_heap *c)
+{
+	int err;
+
+	if (attach_kind() != ATTACH_MULTI)
+		return watch_fail(
+			&c->watch, -ENOTSUP,
+			"--duty needs uprobe_multi links, which this kernel has not (Linux 6.6): "
+			"single probes take too long to be taken away");
+	err = heap_duty_init(&c->duty, c->o.duty, now_ns());
+	if (err)
+		return watch_fail(&c->watch, err, "cannot make a timer: %s", strerror(-err));
+	return watch_fd(&c->watch, c->duty.fd);
+}
+
 static int heap_start(void *capture)
 {
 	struct capture_heap *c = capture;
-	const struct target *t = &c->watch.target;
 	int err;
 
 	c->probes.call_prog = bpf_program__fd(c->bpf->progs.heap_call);
 	c->probes.return_prog = bpf_program__fd(c->bpf->progs.heap_return);
-	c->probes.alloc_only = c->o.alloc_only;
-	c->probes.everywhere = c->o.watch.children || t->nr_procs > HEAP_PROBES_OWN;
+	c->probes.everywhere = c->o.watch.children || c->watch.target.nr_procs > HEAP_PROBES_OWN;
+	c->probes.away = true;
+	set_mode(c, c->o.duty > 0     ? HEAP_COUNT_SOMETIMES
+		    : c->o.alloc_only ? HEAP_COUNT_CALLS
+				      : HEAP_FOLLOW_ALL);
 	/* Ours before watch's: what they look up is deleted there. */
 	err = attach_tracepoints(c);
 	if (!err)
 		err = watch_start(&c->watch);
-	for (size_t i = 0; i < t->nr_procs && !err; i++)
-		if (t->procs[i]->region)
-			err = probe(c, t->procs[i]->pid);
-	if (err)
-		return err;
-	/* All probes are in place at once: no free is missed of what was seen allocated. */
-	__atomic_store_n(&c->bpf->bss->enabled, true, __ATOMIC_SEQ_CST);
-	c->running = true;
-	return 0;
+	if (!err)
+		err = find_probes(c);
+	if (!err)
+		err = decide(c);
+	if (!err)
+		err = c->mode == HEAP_COUNT_SOMETIMES ? begin_duty(c) : place(c);
+	c->running = !err;
+	return err;
 }
 
 static int heap_place(void *capture, pid_t pid, uint64_t pc)
@@ -338,52 +426,12 @@ static int heap_place(void *capture, pid_t pid, uint64_t pc)
 	int done = watch_poll(&c->watch);
 
 	if (!done)
-		done = heap_probes_place(&c->probes, &c->watch.target, pid, pc);
+		done = heap_probes_lead(&c->probes, &c->watch.target, pid, pc);
 	tell_internal(c);
 	return done < 0 ? watch_fail(&c->watch, done, "%s", c->probes.error) : done;
 }
 
 /* ---------------------------------------------------------------- over time ---- */
-
-static uint64_t read_rss(pid_t pid)
-{
-	unsigned long pages = 0;
-	char path[64];
-	char *text;
-
-	snprintf(path, sizeof(path), "/proc/%d/statm", pid);
-	text = read_file_at(-1, path, 4096, NULL);
-	if (text && sscanf(text, "%*u %lu", &pages) != 1)
-		pages = 0;
-	free(text);
-	return (uint64_t)pages * sysconf(_SC_PAGESIZE);
-}
-
-static void take_point(struct capture_heap *c, uint64_t now)
-{
-	const struct target *t = &c->watch.target;
-	struct heap_point *p;
-	struct heap_counts sum;
-
-	if (c->nr_points == MAX_POINTS) {
-		/* Half as many, and from now on half as often. */
-		for (size_t i = 0; i < MAX_POINTS / 2; i++)
-			c->points[i] = c->points[2 * i];
-		c->nr_points = MAX_POINTS / 2;
-		c->point_ns *= 2;
-	}
-	heap_table_sum(&c->table, &sum);
-	p = &c->points[c->nr_points++];
-	*p = (struct heap_point){
-		.time_ns = now,
-		.allocs = sum.allocs,
-		.alloc_bytes = sum.alloc_bytes,
-		.live = sum.live,
-		.live_bytes = sum.live_bytes,
-	};
-	for (size_t i = 0; i < t->nr_procs; i++)
-		p->rss_bytes += read_rss(t->procs[i]->pid);
-}
 
 static void sweep(struct capture_heap *c, uint64_t now)
 {
@@ -404,9 +452,8 @@ static int heap_poll(void *capture)
 		return err;
 	probe_execed(c, now);
 	sweep(c, now);
-	if (!c->nr_points || now - c->points[c->nr_points - 1].time_ns >= c->point_ns)
-		take_point(c, now);
-	return 0;
+	heap_series_take(&c->series, &c->table, &c->watch.target, now, false);
+	return heap_duty_is_due(&c->duty, now) ? turn_window(c) : 0;
 }
 
 static int heap_stop(void *capture)
@@ -417,130 +464,16 @@ static int heap_stop(void *capture)
 	if (!c->running)
 		return 0;
 	c->running = false;
-	__atomic_store_n(&c->bpf->bss->enabled, false, __ATOMIC_SEQ_CST);
+	if (c->duty.open)
+		close_window(c);
+	enable(c, false);
+	c->ended_ns = now_ns();
 	/* This also waits for programs that are still running. */
 	heap_probes_release(&c->probes);
 	err = watch_poll(&c->watch);
 	heap_table_sweep(&c->table, c->watch.target.nr_procs > 0);
-	take_point(c, now_ns());
+	heap_series_take(&c->series, &c->table, &c->watch.target, c->ended_ns, true);
 	return err;
-}
-
-/* ---------------------------------------------------------------- results ---- */
-
-int capture_heap_snapshot(const struct capture_heap *c, struct heap_snapshot *ret)
-{
-	int err = heap_table_snapshot(&c->table, ret);
-
-	/* Nobody is left: what they held at their exits is what there was at the end. */
-	if (!err && !c->watch.target.nr_procs)
-		heap_snapshot_keep_exited(ret);
-	return err;
-}
-
-static uint64_t sum_cpus(int fd, uint32_t which)
-{
-	uint64_t values[1024], sum = 0;
-	int n = libbpf_num_possible_cpus();
-
-	if (n <= 0 || n > (int)ARRAY_SIZE(values) || bpf_map_lookup_elem(fd, &which, values))
-		return 0;
-	for (int i = 0; i < n; i++)
-		sum += values[i];
-	return sum;
-}
-
-static uint64_t missed_hits(int prog_fd)
-{
-	struct bpf_prog_info info = { 0 };
-	__u32 size = sizeof(info);
-
-	return bpf_obj_get_info_by_fd(prog_fd, &info, &size) ? 0 : info.recursion_misses;
-}
-
-static void count_stacks(const struct capture_heap *c, const struct heap_snapshot *s,
-			 struct capture_heap_stats *ret)
-{
-	const struct stacks *stacks = &c->watch.stacks;
-
-	for (size_t i = 0; i < s->nr; i++) {
-		const struct heap_site_view *v = &s->items[i];
-		ssize_t at = v->key.stack ? stacks_find(stacks, v->key.stack) : -1;
-
-		if (!v->index)
-			ret->no_site += v->n.allocs;
-		if (at < 0) {
-			ret->no_stack += v->n.allocs;
-			continue;
-		}
-		ret->by_end[stacks->items[at].end] += v->n.allocs;
-		if (stacks->items[at].guessed)
-			ret->guessed += v->n.allocs;
-	}
-}
-
-int capture_heap_stats(struct capture_heap *c, struct capture_heap_stats *ret)
-{
-	int fd = bpf_map__fd(c->bpf->maps.heap_stats);
-	struct heap_snapshot s;
-	int err = capture_heap_snapshot(c, &s);
-
-	if (err)
-		return err;
-	*ret = (struct capture_heap_stats){
-		.sum = s.sum,
-		.failed = sum_cpus(fd, HEAP_STAT_FAILED),
-		.filtered = sum_cpus(fd, HEAP_STAT_FILTERED),
-		.missed = sum_cpus(fd, HEAP_STAT_MISSED) + sum_cpus(fd, HEAP_STAT_ABORTED),
-		.no_thread = sum_cpus(fd, HEAP_STAT_NO_THREAD),
-		.nested = sum_cpus(fd, HEAP_STAT_NESTED),
-		.before = sum_cpus(fd, HEAP_STAT_BEFORE),
-		.inherited = sum_cpus(fd, HEAP_STAT_INHERITED),
-		.internal = sum_cpus(fd, HEAP_STAT_INTERNAL),
-		.unknown = sum_cpus(fd, HEAP_STAT_UNKNOWN),
-		.reused = sum_cpus(fd, HEAP_STAT_REUSED),
-		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
-		.missed_hits = missed_hits(bpf_program__fd(c->bpf->progs.heap_call)) +
-			       missed_hits(bpf_program__fd(c->bpf->progs.heap_return)),
-		.unprobed = c->unprobed,
-		.sites = s.nr,
-		.stacks = c->watch.stacks.nr,
-		.threads = c->nr_threads ? c->nr_threads - 1 : 0,
-		.probes = c->probes.nr_sites,
-		.stepped = c->probes.nr_stepped,
-		.everywhere = c->probes.everywhere,
-	};
-	count_stacks(c, &s, ret);
-	heap_snapshot_release(&s);
-	return 0;
-}
-
-const struct stacks *capture_heap_stacks(const struct capture_heap *c)
-{
-	return &c->watch.stacks;
-}
-
-const struct heap_thread_name *capture_heap_thread(const struct capture_heap *c, uint32_t serial)
-{
-	static const struct heap_thread_name unknown;
-
-	return serial < c->nr_threads ? &c->threads[serial] : &unknown;
-}
-
-const struct target *capture_heap_target(const struct capture_heap *c)
-{
-	return &c->watch.target;
-}
-
-const struct heap_table *capture_heap_table(const struct capture_heap *c)
-{
-	return &c->table;
-}
-
-const struct heap_point *capture_heap_points(const struct capture_heap *c, size_t *ret_n)
-{
-	*ret_n = c->nr_points;
-	return c->points;
 }
 
 static int heap_fd(const void *capture)
@@ -566,11 +499,7 @@ static bool heap_knows(const void *capture, pid_t pid)
 
 static uint64_t heap_count(void *capture)
 {
-	const struct capture_heap *c = capture;
-	struct heap_counts sum;
-
-	heap_table_sum(&c->table, &sum);
-	return sum.allocs;
+	return capture_heap_count(capture);
 }
 
 const struct capture_ops capture_heap_ops = {

@@ -20,6 +20,8 @@
 #include <sys/types.h>
 
 #include "capture.h"
+#include "heap_govern.h"
+#include "heap_series.h"
 #include "heap_table.h"
 #include "stacks.h"
 #include "target.h"
@@ -34,20 +36,22 @@ struct capture_heap_options {
 	uint32_t temporary; /* a block freed with at most so many others since is temporary */
 	bool peak;	    /* follow the highest point */
 	bool alloc_only;    /* count calls of malloc, look at no free and no result */
+	double duty;	    /* likewise, and only this share of the time; 0: all the time */
+	/*
+	 * The capture may make the target's work take so many per cent longer; 0: as it may be.
+	 * may_narrow: if what is asked for costs more, do less. tell, if not NULL, hears at the start
+	 * what it will cost and what will be done.
+	 */
+	double max_overhead;
+	bool may_narrow;
+	void (*tell)(void *arg, const struct heap_cost *cost, enum heap_mode mode, double duty);
+	void *tell_arg;
 };
 
 /* A thread that has allocated. */
 struct heap_thread_name {
 	uint32_t tgid, tid;
 	char comm[STACK_COMM_LEN]; /* the last that it had; "" when its record was lost */
-};
-
-/* The heap at a time. */
-struct heap_point {
-	uint64_t time_ns; /* CLOCK_MONOTONIC */
-	uint64_t allocs, alloc_bytes;
-	int64_t live, live_bytes;
-	uint64_t rss_bytes; /* of all processes of the target */
 };
 
 struct capture_heap_stats {
@@ -76,7 +80,13 @@ struct capture_heap_stats {
 	uint64_t unprobed; /* processes that run another program whose allocator was not found */
 	size_t sites, stacks, threads;
 	size_t probes, stepped; /* probed places; of these, slow ones */
-	bool everywhere; /* the probes were in all processes that use the allocator's object */
+	bool alloc_only;	/* frees were not looked at, by wish or for what they cost */
+	/* Looked so large a share of the time (0: all of it): sum and by_end are estimates. */
+	double duty;
+	size_t windows;
+	uint64_t counted;     /* allocations, in these */
+	double error_percent; /* of the estimate of all allocations (95 %); < 0: not known */
+	bool everywhere;      /* the probes were in all processes that use the allocator's object */
 };
 
 struct capture_heap;
@@ -90,6 +100,9 @@ extern const struct capture_ops capture_heap_ops;
 /* All sites now. Returns 0 or -ENOMEM; release *ret on success. */
 int capture_heap_snapshot(const struct capture_heap *c, struct heap_snapshot *ret);
 int capture_heap_stats(struct capture_heap *c, struct capture_heap_stats *ret);
+
+/* Or are only calls counted, by wish or for what they cost? Known after the start. */
+bool capture_heap_sees_frees(const struct capture_heap *c);
 
 /* What sites name: their key's stack (stacks_find), their key's thread. Valid until free. */
 const struct stacks *capture_heap_stacks(const struct capture_heap *c);

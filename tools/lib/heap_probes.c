@@ -9,13 +9,15 @@
 #include "load_order.h"
 #include "util.h"
 
-/* Sites of one object for the two programs. */
-struct batch {
-	struct attach_site *calls, *returns;
-	size_t nr_calls, nr_returns;
-};
+static void probed_release(struct heap_probed *o)
+{
+	attach_release(&o->attach);
+	free(o->classes);
+	free(o->calls);
+	free(o->returns);
+}
 
-void heap_probes_release(struct heap_probes *p)
+void heap_probes_take_away(struct heap_probes *p)
 {
 	struct attach all = { 0 };
 
@@ -23,15 +25,22 @@ void heap_probes_release(struct heap_probes *p)
 	for (size_t i = 0; i < p->nr_probed; i++)
 		attach_move(&all, &p->probed[i].attach);
 	attach_release(&all);
+}
+
+void heap_probes_release(struct heap_probes *p)
+{
+	heap_probes_take_away(p);
+	for (size_t i = 0; i < p->nr_probed; i++)
+		probed_release(&p->probed[i]);
 	free(p->probed);
 	p->probed = NULL;
 	p->nr_probed = p->cap_probed = 0;
 }
 
-static bool is_probed(const struct heap_probes *p, uint32_t object, pid_t pid)
+static bool is_probed(const struct heap_probes *p, const struct object *obj, pid_t pid)
 {
 	for (size_t i = 0; i < p->nr_probed; i++)
-		if (p->probed[i].object == object &&
+		if (p->probed[i].object == obj &&
 		    (p->probed[i].pid == pid || p->probed[i].pid == -1))
 			return true;
 	return false;
@@ -41,19 +50,20 @@ void heap_probes_forget(struct heap_probes *p, pid_t pid)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < p->nr_probed; i++)
+	for (size_t i = 0; i < p->nr_probed; i++) {
 		if (p->probed[i].pid == pid)
-			attach_release(&p->probed[i].attach);
+			probed_release(&p->probed[i]);
 		else
 			p->probed[n++] = p->probed[i];
+	}
 	p->nr_probed = n;
 }
 
 /* Has the object been probed in any process? Then its sites are counted. */
-static bool is_known(const struct heap_probes *p, uint32_t object)
+static bool is_known(const struct heap_probes *p, const struct object *obj)
 {
 	for (size_t i = 0; i < p->nr_probed; i++)
-		if (p->probed[i].object == object)
+		if (p->probed[i].object == obj)
 			return true;
 	return false;
 }
@@ -66,69 +76,89 @@ static bool needs_return(const struct heap_probes *p, enum heap_kind kind)
 	return !p->alloc_only || (kind != HEAP_ALLOC && kind != HEAP_CALLOC);
 }
 
-static int attach_batch(struct heap_probes *p, const struct object *obj, pid_t pid, struct batch *b,
-			struct attach *ret)
+static int attach_object(struct heap_probes *p, struct heap_probed *o)
 {
-	struct attach_to to = { .elf = obj->elf, .pid = pid };
-	struct attach_site *sites[] = { b->returns, b->calls };
-	size_t nr[] = { b->nr_returns, b->nr_calls };
+	struct attach_to to = { .elf = o->object->elf, .pid = o->pid };
+	struct attach_site *sites[] = { o->returns, o->calls };
+	size_t nr[] = { o->nr_returns, o->nr_calls };
 	int n, err = 0;
 
 	/* Returns first: a call that is seen leaves a record for its return. */
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2 && !err; i++) {
 		to.returns = i == 0;
 		to.prog_fd = to.returns ? p->return_prog : p->call_prog;
-		n = attach_sites(ret, &to, sites[i], nr[i]);
+		n = attach_sites(&o->attach, &to, sites[i], nr[i]);
 		for (size_t j = 0; j < nr[i] && !err; j++)
 			err = sites[i][j].err;
 		if (n < 0)
 			err = n;
 	}
 	if (err)
-		snprintf(p->error, sizeof(p->error), "cannot probe %s: %s", obj->path,
+		snprintf(p->error, sizeof(p->error), "cannot probe %s: %s", o->object->path,
 			 attach_error(err));
 	return err;
 }
 
-/* The functions [first, first + n) of an allocator, all of one object. */
-static int probe_object(struct heap_probes *p, const struct allocator *a, size_t first, size_t n,
-			pid_t pid)
+int heap_probes_place_all(struct heap_probes *p)
 {
-	struct object *obj = a->items[first].object;
-	struct batch b = { .calls = calloc(n, sizeof(*b.calls)),
-			   .returns = calloc(n, sizeof(*b.returns)) };
-	struct attach attach = { 0 };
-	bool known = is_known(p, obj->id);
-	int err;
+	int err = 0;
 
-	err = array_grow((void **)&p->probed, p->nr_probed, &p->cap_probed, sizeof(*p->probed));
-	if (!b.calls || !b.returns)
-		err = -ENOMEM;
-	for (size_t i = first; i < first + n && !err; i++) {
+	for (size_t i = 0; i < p->nr_probed && !err; i++)
+		if (!p->probed[i].attach.nr)
+			err = attach_object(p, &p->probed[i]);
+	return err;
+}
+
+/* The functions [first, first + n) of an allocator, all of one object. */
+static int describe_object(struct heap_probes *p, const struct allocator *a, size_t first, size_t n,
+			   struct heap_probed *o)
+{
+	bool known = is_known(p, o->object);
+
+	o->classes = calloc(n, sizeof(*o->classes));
+	o->calls = calloc(n, sizeof(*o->calls));
+	o->returns = calloc(n, sizeof(*o->returns));
+	if (!o->classes || !o->calls || !o->returns)
+		return -ENOMEM;
+	for (size_t i = first; i < first + n; i++) {
 		const struct allocator_function *f = &a->items[i];
 		struct attach_site site = {
 			.offset = f->site.offset,
 			.cookie = probe_site_cookie(&f->site, f->kind),
 		};
+		struct heap_site_class class = {
+			.stepped = f->site.class == PROBE_STEPPED,
+			.returns = needs_return(p, f->kind),
+			.frees = f->kind == HEAP_FREE,
+		};
 
-		if (f->kind == HEAP_FREE && p->alloc_only)
+		if (class.frees && p->alloc_only)
 			continue;
-		b.calls[b.nr_calls++] = site;
-		if (needs_return(p, f->kind))
-			b.returns[b.nr_returns++] = site;
-		if (known)
-			continue;
-		p->nr_sites++;
-		p->nr_stepped += f->site.class == PROBE_STEPPED;
+		o->classes[o->nr_calls] = class;
+		o->calls[o->nr_calls++] = site;
+		if (class.returns)
+			o->returns[o->nr_returns++] = site;
+		p->nr_sites += !known;
+		p->nr_stepped += !known && class.stepped;
 	}
+	return 0;
+}
+
+static int probe_object(struct heap_probes *p, const struct allocator *a, size_t first, size_t n,
+			pid_t pid)
+{
+	struct heap_probed o = { .object = a->items[first].object, .pid = pid };
+	int err;
+
+	err = array_grow((void **)&p->probed, p->nr_probed, &p->cap_probed, sizeof(*p->probed));
 	if (!err)
-		err = attach_batch(p, obj, pid, &b, &attach);
-	if (!err)
-		p->probed[p->nr_probed++] = (struct heap_probed){ obj->id, pid, attach };
+		err = describe_object(p, a, first, n, &o);
+	if (!err && !p->away)
+		err = attach_object(p, &o);
+	if (err)
+		probed_release(&o);
 	else
-		attach_release(&attach);
-	free(b.calls);
-	free(b.returns);
+		p->probed[p->nr_probed++] = o;
 	return err;
 }
 
@@ -140,11 +170,11 @@ static int probe(struct heap_probes *p, const struct allocator *a, pid_t pid)
 	if (p->everywhere)
 		pid = -1;
 	for (size_t i = 0; i < a->nr && !err; i += n) {
-		const struct object *obj = a->items[i].object;
+		struct object *obj = a->items[i].object;
 
 		for (n = 1; i + n < a->nr && a->items[i + n].object == obj;)
 			n++;
-		if (!is_probed(p, obj->id, pid))
+		if (!is_probed(p, obj, pid))
 			err = probe_object(p, a, i, n, pid);
 	}
 	if (err == -ENOMEM)
@@ -190,7 +220,7 @@ static bool is_loaded(const struct target *t, pid_t pid, uint64_t pc, uint32_t m
 	return m && (m->bias != linker || m->object == malloc_object);
 }
 
-int heap_probes_place(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc)
+int heap_probes_lead(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc)
 {
 	const struct target_process *process = target_find(t, pid);
 	uint32_t generation = process && process->region ? process->region->generation : 0;

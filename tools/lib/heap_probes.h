@@ -24,19 +24,30 @@
 
 /* An object that is probed, in one process or in all. */
 struct heap_probed {
-	uint32_t object;
-	pid_t pid; /* -1: all */
-	struct attach attach;
+	struct object *object;		     /* borrowed */
+	pid_t pid;			     /* -1: all */
+	struct heap_site_class *classes;     /* of the calls' sites */
+	struct attach_site *calls, *returns; /* places, for the two programs */
+	size_t nr_calls, nr_returns;
+	struct attach attach; /* empty while the probes are taken away */
+};
+
+/* What a hit of a call's site is like, for who asks what it costs. */
+struct heap_site_class {
+	bool stepped; /* single-stepped */
+	bool returns; /* and its return is probed */
+	bool frees;
 };
 
 struct heap_probes {
 	int call_prog, return_prog; /* descriptors; borrowed */
 	bool everywhere;
 	bool alloc_only;
+	bool away; /* only remember what is to be probed; heap_probes_place_all() does it */
 	struct heap_probed *probed;
 	size_t nr_probed, cap_probed;
 	size_t nr_sites, nr_stepped; /* different ones; of these, single-stepped */
-	/* Of heap_probes_place(): */
+	/* Of heap_probes_lead(): */
 	uint32_t generation;	/* of the mappings that were looked at */
 	uint32_t malloc_object; /* 0: not found yet */
 	bool complete;		/* no name is missing */
@@ -54,7 +65,7 @@ int heap_probes_add(struct heap_probes *p, const struct target *t, pid_t pid);
  * probed by now. Returns 1 when nothing more will come, so that it may run; 0 to let it go on to
  * the next system call; or as heap_probes_add.
  */
-int heap_probes_place(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc);
+int heap_probes_lead(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc);
 
 /*
  * The probes of process pid are bound to a task that is gone: another thread than the main one runs
@@ -62,7 +73,14 @@ int heap_probes_place(struct heap_probes *p, const struct target *t, pid_t pid, 
  */
 void heap_probes_forget(struct heap_probes *p, pid_t pid);
 
-/* Take them away. Tens of ms; with perf uprobes 0.1 s each. */
+/*
+ * Place all that are away, or take all away, to be placed again: a few ms, and tens of ms. Return 0
+ * or a negative errno with a reason in p->error.
+ */
+int heap_probes_place_all(struct heap_probes *p);
+void heap_probes_take_away(struct heap_probes *p);
+
+/* Take them away for good. Tens of ms; with perf uprobes 0.1 s each. */
 void heap_probes_release(struct heap_probes *p);
 
 #endif

@@ -213,11 +213,14 @@ static void add_sizes_by_caller(struct report *r, struct heap_callers *l)
 		report_note(s, "the %d with most allocations, of %zu", HISTOGRAM_CALLERS, l->nr);
 }
 
-static void add_sizes(struct report *r, const struct capture_heap *c, struct heap_callers *l)
+static void add_sizes(struct report *r, const struct capture_heap *c, struct heap_callers *l,
+		      bool estimated)
 {
 	struct report_section *s = report_section(r, "sizes", "Sizes");
 	struct heap_sizes sizes;
 
+	if (estimated)
+		report_note(s, "as counted, not scaled up");
 	if (heap_table_sizes(capture_heap_table(c), &sizes)) {
 		report_note(s, "could not be read");
 		return;
@@ -332,7 +335,7 @@ void heap_report(struct report *r, const struct capture_heap *c, const struct he
 	}
 	add_callers(r, &callers, s, o->alloc_only);
 	if (!o->brief) {
-		add_sizes(r, c, &callers);
+		add_sizes(r, c, &callers, o->estimated);
 		if (!o->alloc_only)
 			add_lifetimes(r, &callers, s);
 		add_growth(r, c, o->started_ns, o->alloc_only);

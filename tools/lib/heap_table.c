@@ -23,6 +23,26 @@ void heap_snapshot_release(struct heap_snapshot *s)
 	*s = (struct heap_snapshot){ 0 };
 }
 
+void heap_counts_add(struct heap_counts *to, const struct heap_counts *n)
+{
+	to->allocs += n->allocs;
+	to->alloc_bytes += n->alloc_bytes;
+	to->frees += n->frees;
+	to->free_bytes += n->free_bytes;
+	to->temps += n->temps;
+	to->temp_bytes += n->temp_bytes;
+	to->untracked += n->untracked;
+	to->untracked_bytes += n->untracked_bytes;
+	to->exited += n->exited;
+	to->exited_bytes += n->exited_bytes;
+	to->execed += n->execed;
+	to->execed_bytes += n->execed_bytes;
+	to->live += n->live;
+	to->live_bytes += n->live_bytes;
+	to->peak += n->peak;
+	to->peak_bytes += n->peak_bytes;
+}
+
 int heap_snapshot_copy(struct heap_snapshot *to, const struct heap_snapshot *from)
 {
 	struct heap_site_view *items = calloc(from->nr + 1, sizeof(*items));
@@ -65,6 +85,23 @@ void heap_snapshot_since(struct heap_snapshot *s, const struct heap_snapshot *be
 			subtract_counts(&s->items[i].n, &before->items[j].n);
 	}
 	subtract_counts(&s->sum, &before->sum);
+}
+
+void heap_snapshot_scale(struct heap_snapshot *s, double factor)
+{
+	s->sum = (struct heap_counts){ 0 };
+	for (size_t i = 0; i < s->nr; i++) {
+		struct heap_counts *n = &s->items[i].n;
+
+		*n = (struct heap_counts){
+			.allocs = (uint64_t)((double)n->allocs * factor + 0.5),
+			.alloc_bytes = (uint64_t)((double)n->alloc_bytes * factor + 0.5),
+		};
+		/* Whole blocks, where all are of one size. */
+		if (!s->items[i].mixed)
+			n->alloc_bytes = n->allocs * s->items[i].size;
+		heap_counts_add(&s->sum, n);
+	}
 }
 
 void heap_snapshot_keep_exited(struct heap_snapshot *s)
@@ -243,26 +280,6 @@ void heap_table_sweep(struct heap_table *t, bool exited)
 static size_t nr_sites(const struct heap_table *t)
 {
 	return MIN(READ(*t->maps.nr_sites), (uint32_t)HEAP_MAX_SITES);
-}
-
-void heap_counts_add(struct heap_counts *to, const struct heap_counts *n)
-{
-	to->allocs += n->allocs;
-	to->alloc_bytes += n->alloc_bytes;
-	to->frees += n->frees;
-	to->free_bytes += n->free_bytes;
-	to->temps += n->temps;
-	to->temp_bytes += n->temp_bytes;
-	to->untracked += n->untracked;
-	to->untracked_bytes += n->untracked_bytes;
-	to->exited += n->exited;
-	to->exited_bytes += n->exited_bytes;
-	to->execed += n->execed;
-	to->execed_bytes += n->execed_bytes;
-	to->live += n->live;
-	to->live_bytes += n->live_bytes;
-	to->peak += n->peak;
-	to->peak_bytes += n->peak_bytes;
 }
 
 /* What a site did; what has left it is read first, so that never more has left than came. */

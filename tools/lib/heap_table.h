@@ -55,6 +55,9 @@ int heap_snapshot_copy(struct heap_snapshot *to, const struct heap_snapshot *fro
 /* Make it what changed since an earlier snapshot of the same table; peaks stay as they are. */
 void heap_snapshot_since(struct heap_snapshot *s, const struct heap_snapshot *before);
 
+/* Multiply what was counted of allocations, rounded; the rest becomes 0. */
+void heap_snapshot_scale(struct heap_snapshot *s, double factor);
+
 /* Count what processes held when they exited as held. */
 void heap_snapshot_keep_exited(struct heap_snapshot *s);
 
