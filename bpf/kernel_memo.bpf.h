@@ -23,9 +23,9 @@
 #include "stacks.bpf.h"
 #include "wait.bpf.h"
 
-#define MEMO_SETS    16 /* by system call */
-#define MEMO_WAYS    4	/* by innermost frame */
-#define MEMO_FRAMES  24
+#define MEMO_SETS    16	 /* by system call */
+#define MEMO_WAYS    4	 /* by innermost frame */
+#define MEMO_FRAMES  32	 /* and one less are kept */
 #define MEMO_WORDS   256 /* of a stack; deeper ones are walked */
 #define MEMO_CHECKED 64
 
@@ -67,23 +67,21 @@ __attribute__((noinline)) int memo_learn(struct kernel_memos *k, struct kernel_m
 		return 0;
 	nr = w->event.nr_frames;
 	MEMO_NR(m) = 0;
-	if (!nr || nr > MEMO_FRAMES)
+	if (!nr || nr >= MEMO_FRAMES)
 		return 0;
-	w->event.frames[nr] = 0; /* is no return address: nothing is found beyond */
+	w->event.frames[nr & (MEMO_FRAMES - 1)] = 0; /* no return address: it is not found */
 	for (__u32 i = 0; i < MEMO_WORDS; i++) {
-		n = MEMO_NR(m);
-		if (n >= MEMO_FRAMES)
-			break;
+		n = MEMO_NR(m) & (MEMO_FRAMES - 1);
 		if (k->words[i] != w->event.frames[n] || !k->words[i])
 			continue;
 		m->frames[n] = k->words[i];
 		m->places[n] = i;
 		MEMO_NR(m) = n + 1;
 	}
-	last = m->places[nr - 1];
+	last = m->places[(nr - 1) & (MEMO_FRAMES - 1)];
 	/* Beyond the stack there is what was there before. */
 	if (MEMO_NR(m) == nr && last < k->nr_words)
-		m->places[nr - 1] = k->nr_words - last;
+		m->places[(nr - 1) & (MEMO_FRAMES - 1)] = k->nr_words - last;
 	else
 		MEMO_NR(m) = 0;
 	return 0;
@@ -130,10 +128,13 @@ __attribute__((noinline)) int memo_copy(struct kernel_memo *m, struct walk *w, i
 	return same;
 }
 
+/* The verifier of Linux 6.1 forgets the bounds of a number that was on the stack: they come last. */
 static __always_inline struct kernel_memo *memo_at(struct kernel_memos *k, __u32 syscall, __u32 way)
 {
-	return &k->items[(syscall % MEMO_SETS * MEMO_WAYS + way % MEMO_WAYS) &
-			 (MEMO_SETS * MEMO_WAYS - 1)];
+	__u64 at = (__u64)syscall * MEMO_WAYS + way % MEMO_WAYS;
+
+	barrier_var(at);
+	return &k->items[at & (MEMO_SETS * MEMO_WAYS - 1)];
 }
 
 /* The memo of the current task's stack, NULL when there is none. k->words gets the stack. */

@@ -309,7 +309,7 @@ static int finish_wall(struct wall *wall)
 		err = add_wall_fields(wall);
 	if (err)
 		return cli_fail("cannot build the profile: %s", strerror(-err));
-	w.title = "Wall-clock time by stack";
+	w.title = "Wall-clock time by stack: running by samples, waits as long as they were";
 	w.folded_unit = 1000;
 	status = cli_result_comments(&wall->common, wall->profile);
 	if (!status)

@@ -65,10 +65,16 @@ static const char usage_text[] =
 	"  periscope offcpu -p 1234 --reason futex --waker 10   locks, and who lets go of them\n"
 	"  periscope offcpu -- make                             where a build waits\n";
 
+/* Of a list of words: the bits for the capture, and the words themselves for people. */
+struct choice_list {
+	uint32_t bits;
+	const char *text; /* NULL: all */
+};
+
 struct options {
 	struct cli_common common;
 	uint64_t min_us, max_us;
-	uint32_t reasons, states;
+	struct choice_list reasons, states;
 	unsigned int value; /* enum offcpu_type */
 	bool no_idle, wakers, per_thread, show_reason;
 };
@@ -94,15 +100,16 @@ static const struct cli_choice values[] = {
 /* ---------------------------------------------------------------- the command line ---- */
 
 /* The words of a list, each by take(). */
-static int for_words(const char *option, const char *list, uint32_t *bits,
+static int for_words(const char *option, const char *text, struct choice_list *list,
 		     int (*take)(const char *option, const char *word, size_t len, uint32_t *bits))
 {
 	int status = 0;
 
-	for (const char *word = list; !status; word++) {
+	list->text = text;
+	for (const char *word = text; !status; word++) {
 		size_t len = strcspn(word, ",");
 
-		status = take(option, word, len, bits);
+		status = take(option, word, len, &list->bits);
 		word += len;
 		if (!*word)
 			break;
@@ -216,12 +223,34 @@ static int add_time(struct fields *f, const char *key, uint64_t ns)
 	return fields_add(f, key, text);
 }
 
+/* What was asked for, so that nobody takes a part for the whole. */
+static int add_filters(struct result *res)
+{
+	const struct options *o = res->o;
+	struct fields *f = &res->common.fields;
+	int err = 0;
+
+	if (o->reasons.text)
+		err = fields_addf(f, "only", "reason %s", o->reasons.text);
+	if (!err && o->states.text)
+		err = fields_addf(f, "only", "state %s", o->states.text);
+	if (!err && o->min_us)
+		err = fields_addf(f, "only", "of %" PRIu64 " us and more", o->min_us);
+	if (!err && o->max_us)
+		err = fields_addf(f, "only", "of %" PRIu64 " us and less", o->max_us);
+	if (!err && o->no_idle)
+		err = fields_add(f, "without", "waits for work to come");
+	return err;
+}
+
 static int add_fields(struct result *res)
 {
 	const struct capture_offcpu_stats *st = &res->st;
 	struct fields *f = &res->common.fields;
 	int err = fields_addf(f, "threads", "%zu", st->threads);
 
+	if (!err)
+		err = add_filters(res);
 	if (!err)
 		err = fields_addf(f, "waits", "%" PRIu64, (uint64_t)st->all.waits);
 	if (!err)
@@ -241,9 +270,9 @@ static int finish(struct result *res)
 {
 	static const char *const titles[OFFCPU_NR_TYPES] = {
 		[OFFCPU_TYPE_WAITS] = "Waits by stack",
-		[OFFCPU_TYPE_BLOCKED] = "Blocked time by stack",
-		[OFFCPU_TYPE_RUNQUEUE] = "Run-queue time by stack",
-		[OFFCPU_TYPE_OFFCPU] = "Off-CPU time by stack",
+		[OFFCPU_TYPE_BLOCKED] = "Blocked time by stack: until the thread was woken",
+		[OFFCPU_TYPE_RUNQUEUE] = "Run-queue time by stack: ready, without a CPU",
+		[OFFCPU_TYPE_OFFCPU] = "Off-CPU time by stack: blocked, or ready without a CPU",
 	};
 	struct write_options w = WRITE_OPTIONS_DEFAULT;
 	int status, err;
@@ -283,8 +312,8 @@ static int run(void *arg)
 		.tids = t->tids.items,
 		.nr_tids = t->tids.nr,
 		.only = t->pids.nr == 1 && !t->children ? t->pids.items[0] : 0,
-		.reasons = o->reasons ? o->reasons : CAPTURE_OFFCPU_ALL,
-		.states = o->states ? o->states : CAPTURE_OFFCPU_ALL,
+		.reasons = o->reasons.text ? o->reasons.bits : CAPTURE_OFFCPU_ALL,
+		.states = o->states.text ? o->states.bits : CAPTURE_OFFCPU_ALL,
 		.no_idle = o->no_idle,
 		.min_ns = o->min_us * 1000,
 		.max_ns = o->max_us ? o->max_us * 1000 : UINT64_MAX,

@@ -417,8 +417,8 @@ class Life(Waits):
         self.assertGreater(many, 10)
         self.assertEqual(many + len(rows) - 1, result.summary["threads"])
         starts = add_up(profile, lambda s, l: l["reason"] == "start")
-        # The first and the last may have begun before, or not yet have run.
-        self.assertLessEqual(abs(starts.waits - many), 3)
+        # Some have begun before, or are still on their way.
+        self.assertLessEqual(abs(starts.waits - many), 8)
         self.assertNotIn("lost-events", result.summary)
         self.assertNotIn("no-stack", result.summary)
 

@@ -43,6 +43,12 @@ static const char *type_name(const struct text *t)
 	return t->type < t->p->nr_types ? profile_str(t->p, t->p->types[t->type].name) : "samples";
 }
 
+/* "offcpu time", "alloc_space". */
+static const char *type_suffix(const struct text *t)
+{
+	return strcmp(t->unit, "nanoseconds") != 0 ? "" : " time";
+}
+
 /*
  * Code is between the notes at a stack's root (the thread, a mark) and those behind its innermost
  * function, beyond which another thread's stack may follow.
@@ -224,13 +230,13 @@ static void put_tables(struct text *t)
 
 	measure_value(measure_for(t->total, t->unit), t->total, total);
 	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_flat, t);
-	text_heading(&t->page, "Functions by their own %s: top %zu of %zu, %s in all", type_name(t),
-		     n, t->nr_rows, total);
+	text_heading(&t->page, "Functions by their own %s%s: top %zu of %zu, %s in all",
+		     type_name(t), type_suffix(t), n, t->nr_rows, total);
 	put_rows(t, n);
 
 	qsort_r(t->rows, t->nr_rows, sizeof(*t->rows), by_cum, t);
-	text_heading(&t->page, "Functions by %s with all they called: top %zu of %zu", type_name(t),
-		     n, t->nr_rows);
+	text_heading(&t->page, "Functions by %s%s with all they called: top %zu of %zu",
+		     type_name(t), type_suffix(t), n, t->nr_rows);
 	put_rows(t, n);
 }
 
@@ -261,8 +267,8 @@ static void put_frame(struct text *t, const struct frame *frame)
 	strbuf_release(&place);
 }
 
-/* The frames of a stack without its thread's name, leaf first, the middle of a deep one left out. */
-static void put_frames(struct text *t, const struct frame_stack *stack, size_t n)
+/* n frames, leaf first, each `step` from the one before; the middle of a deep stack is left out. */
+static void put_frames(struct text *t, const struct frame *leaf, ptrdiff_t step, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		/* One frame left out would take the line that says so. */
@@ -271,8 +277,38 @@ static void put_frames(struct text *t, const struct frame_stack *stack, size_t n
 				      n - LEAF_FRAMES - ROOT_FRAMES);
 			i = n - ROOT_FRAMES;
 		}
-		put_frame(t, &stack->items[stack->n - 1 - i]);
+		put_frame(t, leaf + (ptrdiff_t)i * step);
 	}
+}
+
+/* Where the separator is beyond which the stack of who woke the thread follows, turned around. */
+static size_t find_chain(const struct text *t, const struct frame_stack *stack)
+{
+	for (size_t i = 0; i < stack->n; i++) {
+		const struct frame_symbol *s = &t->tree.frames.symbols[stack->items[i].symbol];
+
+		if (s->origin == FRAME_NOTE && !strcmp(s->name, "--"))
+			return i;
+	}
+	return stack->n;
+}
+
+/* What sets the sample apart: ", reason futex, state S". */
+static void put_labels(struct text *t, const struct profile_sample *s, size_t columns)
+{
+	struct strbuf b = { 0 };
+
+	for (uint32_t i = 0; i < s->nr_labels; i++) {
+		const struct profile_label *l = &t->p->labels[s->first_label + i];
+
+		if (l->str)
+			strbuf_printf(&b, ", %s %s", profile_str(t->p, l->key),
+				      profile_str(t->p, l->str));
+	}
+	strbuf_puts_clipped(&t->page.out, strbuf_str(&b), columns);
+	if (strbuf_error(&b))
+		t->page.out.failed = true;
+	strbuf_release(&b);
 }
 
 static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
@@ -281,9 +317,11 @@ static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
 	char value[MEASURE_LEN], percent[MEASURE_LEN];
 	struct frame_stack stack = { 0 };
 	int err = frames_stack(&t->tree.frames, s, &stack);
+	size_t end;
 
 	if (err)
 		goto cleanup;
+	end = find_chain(t, &stack);
 	measure_percent((double)leaf->self, (double)t->total, percent);
 	measure_value(measure_for(leaf->self, t->unit), leaf->self, value);
 	strbuf_printf(&t->page.out, "%4zu. ", rank);
@@ -292,10 +330,20 @@ static int put_stack(struct text *t, size_t rank, const struct flame_node *leaf)
 	text_style(&t->page, TEXT_PLAIN);
 	if (s->comm) {
 		strbuf_puts(&t->page.out, "  thread ");
-		strbuf_puts_clipped(&t->page.out, profile_str(t->p, s->comm), t->page.width / 2);
+		strbuf_puts_clipped(&t->page.out, profile_str(t->p, s->comm), t->page.width / 3);
 	}
+	put_labels(t, s, t->page.width / 3);
 	strbuf_putc(&t->page.out, '\n');
-	put_frames(t, &stack, stack.n - (s->comm ? 1 : 0));
+	put_frames(t, stack.items + end - 1, -1, end - (s->comm ? 1 : 0));
+	if (end + 1 < stack.n) {
+		const uint32_t name = stack.items[stack.n - 1].symbol;
+
+		strbuf_puts(&t->page.out, "      woken by ");
+		strbuf_puts_clipped(&t->page.out, t->tree.frames.symbols[name].name,
+				    t->page.width - 15);
+		strbuf_putc(&t->page.out, '\n');
+		put_frames(t, stack.items + end + 1, 1, stack.n - end - 2);
+	}
 cleanup:
 	frame_stack_release(&stack);
 	return err;
