@@ -24,6 +24,7 @@ PLAIN = [
     "static_bin",
     "stripped",
     "fp_only",
+    "debug_frame",
     "exec_after",
 ]
 

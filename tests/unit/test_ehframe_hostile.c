@@ -153,6 +153,11 @@ static void try_section(const uint8_t *data, size_t size)
 	assert_int_equal(ehframe_rows(&e, count_rows, &c), 0);
 	/* No instruction makes more than one row, no function more than two besides. */
 	assert_true(c.n <= size + 2 * e.nr_fdes + 2);
+	/* The same bytes once more, by the other section's rules, on top of what was found. */
+	c.n = 0;
+	assert_int_equal(ehframe_add_debug(&e, &s), 0);
+	assert_int_equal(ehframe_rows(&e, count_rows, &c), 0);
+	assert_true(c.n <= 2 * size + 2 * e.nr_fdes + 2);
 	ehframe_release(&e);
 }
 

@@ -221,25 +221,11 @@ static void compare_at(const struct unwind_table *t, Dwarf_CFI *cfi, uint64_t pc
 }
 
 /* Every range that libdw knows: its first and last byte. */
-static struct counts compare(const char *path)
+static void compare_all(const struct unwind_table *t, Dwarf_CFI *cfi, struct counts *c)
 {
-	int fd = open(path, O_RDONLY);
-	struct counts c = { 0 };
-	struct unwind_table t;
-	struct elf_file *f;
-	Dwarf_CFI *cfi;
-	uint64_t pc, limit;
+	uint64_t limit = t->base + ((uint64_t)t->nr_blocks << UNWIND_BLOCK_SHIFT);
 
-	if (fd < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	f = elf_open_fd(fd);
-	assert_non_null(f);
-	assert_int_equal(unwind_table_init(&t, f), 0);
-	assert_int_equal(t.nr_bad, 0);
-	cfi = dwarf_getcfi_elf(f->elf);
-	assert_non_null(cfi);
-	limit = t.base + ((uint64_t)t.nr_blocks << UNWIND_BLOCK_SHIFT);
-	for (pc = t.base; pc < limit;) {
+	for (uint64_t pc = t->base; pc < limit;) {
 		Dwarf_Addr start, end;
 		Dwarf_Frame *frame;
 
@@ -250,10 +236,35 @@ static struct counts compare(const char *path)
 		dwarf_frame_info(frame, &start, &end, NULL);
 		free(frame);
 		assert_true(end > pc);
-		compare_at(&t, cfi, pc, &c);
-		compare_at(&t, cfi, end - 1, &c);
+		compare_at(t, cfi, pc, c);
+		compare_at(t, cfi, end - 1, c);
 		pc = end;
 	}
+}
+
+static struct elf_file *open_table(const char *path, struct unwind_table *ret)
+{
+	int fd = open(path, O_RDONLY);
+	struct elf_file *f;
+
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	f = elf_open_fd(fd);
+	assert_non_null(f);
+	assert_int_equal(unwind_table_init(ret, f), 0);
+	assert_int_equal(ret->nr_bad, 0);
+	return f;
+}
+
+static struct counts compare(const char *path)
+{
+	struct counts c = { 0 };
+	struct unwind_table t;
+	struct elf_file *f = open_table(path, &t);
+	Dwarf_CFI *cfi = dwarf_getcfi_elf(f->elf);
+
+	assert_non_null(cfi);
+	compare_all(&t, cfi, &c);
 	printf("%s: %zu comparisons, %zu by full rules, %zu ends, %zu signal frames, %zu unsupported\n",
 	       path, c.rows, c.rules, c.ends, c.signals, c.unsupported);
 	dwarf_cfi_end(cfi);
@@ -299,6 +310,37 @@ static void test_others(void **state)
 		assert_int_equal(compare(paths[i]).unsupported, 0);
 }
 
+/* A program half of which is in .debug_frame, beside this one in the build. */
+static void test_debug_frame(void **state)
+{
+	char path[4096] = "", *slash;
+	struct counts eh = { 0 }, debug = { 0 };
+	struct unwind_table t;
+	struct elf_file *f;
+	Dwarf_CFI *cfi;
+	Dwarf *dwarf;
+
+	(void)state;
+	assert_true(readlink("/proc/self/exe", path, sizeof(path) - 64) > 0);
+	slash = strrchr(path, '/');
+	assert_non_null(slash);
+	snprintf(slash, 64, "/../workloads/debug_frame");
+	f = open_table(path, &t);
+	cfi = dwarf_getcfi_elf(f->elf);
+	assert_non_null(cfi);
+	compare_all(&t, cfi, &eh);
+	dwarf_cfi_end(cfi);
+	dwarf = dwarf_begin_elf(f->elf, DWARF_C_READ, NULL);
+	assert_non_null(dwarf);
+	compare_all(&t, dwarf_getcfi(dwarf), &debug);
+	assert_true(eh.ends > 0); /* _start */
+	assert_true(debug.rows >= 20);
+	assert_int_equal(eh.unsupported + debug.unsupported, 0);
+	dwarf_end(dwarf);
+	unwind_table_release(&t);
+	elf_close(f);
+}
+
 static void test_self(void **state)
 {
 	(void)state;
@@ -335,8 +377,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_libc),   cmocka_unit_test(test_libcrypto),
-		cmocka_unit_test(test_others), cmocka_unit_test(test_self),
-		cmocka_unit_test(test_index),
+		cmocka_unit_test(test_others), cmocka_unit_test(test_debug_frame),
+		cmocka_unit_test(test_self),   cmocka_unit_test(test_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

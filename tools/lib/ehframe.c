@@ -11,10 +11,10 @@
 
 /* An entry's place in the section while it is read. */
 struct entry {
-	const uint8_t *start; /* behind the length */
+	const uint8_t *start; /* behind the length and the id */
 	const uint8_t *end;
-	uint64_t id; /* 0: a CIE, else the distance back to one */
-	const uint8_t *id_at;
+	bool is_cie;
+	const uint8_t *cie; /* of an FDE: where its CIE begins; NULL: outside the section */
 };
 
 static uint64_t vaddr_of(const struct elf_slice *s, const uint8_t *p)
@@ -22,12 +22,31 @@ static uint64_t vaddr_of(const struct elf_slice *s, const uint8_t *p)
 	return s->vaddr + (uint64_t)(p - s->data);
 }
 
+/*
+ * What tells the kind of an entry: .eh_frame has 0 for a CIE and the distance back to it for an FDE,
+ * .debug_frame all ones and the offset in the section.
+ */
+static void read_id(struct entry *e, const struct elf_slice *s, bool debug, const uint8_t *at,
+		    uint64_t id, bool is_64)
+{
+	size_t from = at - s->data;
+
+	if (debug) {
+		e->is_cie = id == (is_64 ? UINT64_MAX : UINT32_MAX);
+		e->cie = id < s->size ? s->data + id : NULL;
+	} else {
+		e->is_cie = !id;
+		e->cie = id <= from ? at - id : NULL;
+	}
+}
+
 /* Returns false at the end of the section. */
-static bool next_entry(const struct elf_slice *s, const uint8_t **at, struct entry *e)
+static bool next_entry(const struct elf_slice *s, bool debug, const uint8_t **at, struct entry *e)
 {
 	struct cfi_reader r = { *at, s->data + s->size, false };
 	uint64_t len = cfi_uint(&r, 4);
 	size_t id_size = 4;
+	const uint8_t *id_at;
 
 	if (len == 0xffffffff) {
 		len = cfi_uint(&r, 8);
@@ -37,8 +56,8 @@ static bool next_entry(const struct elf_slice *s, const uint8_t **at, struct ent
 	if (r.bad || len < id_size || len > (size_t)(r.end - r.p))
 		return false;
 	e->end = r.p + len;
-	e->id_at = r.p;
-	e->id = cfi_uint(&r, id_size);
+	id_at = r.p;
+	read_id(e, s, debug, id_at, cfi_uint(&r, id_size), id_size == 8);
 	e->start = r.p;
 	*at = e->end;
 	return true;
@@ -188,12 +207,11 @@ static int add_fde(struct ehframe *e, struct cie_list *l, const struct entry *en
 		   const struct elf_slice *s)
 {
 	struct ehframe_fde f;
-	struct cie_place *c = NULL;
+	struct cie_place *c;
 	int err;
 
-	/* The CIE is `id` bytes before the id itself. Forward references are not written. */
-	if (entry->id <= (size_t)(entry->id_at - s->data))
-		c = find_cie(l, entry->id_at - entry->id);
+	/* Forward references are not written. */
+	c = find_cie(l, entry->cie);
 	if (!c || c->index == UINT32_MAX || read_fde(&f, &e->cies[c->index], entry, s)) {
 		e->nr_bad++;
 		return 0;
@@ -215,6 +233,9 @@ static int by_start(const void *a, const void *b)
 
 	if (x->start != y->start)
 		return x->start < y->start ? -1 : 1;
+	/* What was read first counts: .eh_frame before .debug_frame. */
+	if (x->cie != y->cie)
+		return x->cie < y->cie ? -1 : 1;
 	return x->insns < y->insns ? -1 : x->insns > y->insns;
 }
 
@@ -232,27 +253,37 @@ static void drop_overlaps(struct ehframe *e)
 	e->nr_fdes = out;
 }
 
-int ehframe_init(struct ehframe *ret, const struct elf_slice *section)
+static int read_section(struct ehframe *e, const struct elf_slice *section, bool debug)
 {
 	const uint8_t *at = section->data, *start;
 	struct cie_list list = { 0 };
 	struct entry entry;
 	int err = 0;
 
-	*ret = (struct ehframe){ 0 };
-	while (!err && (start = at, next_entry(section, &at, &entry))) {
-		if (!entry.id)
-			err = add_cie(ret, &list, start, &entry, section);
+	while (!err && (start = at, next_entry(section, debug, &at, &entry))) {
+		if (entry.is_cie)
+			err = add_cie(e, &list, start, &entry, section);
 		else
-			err = add_fde(ret, &list, &entry, section);
+			err = add_fde(e, &list, &entry, section);
 	}
 	free(list.places);
 	if (err)
 		return err;
-	if (ret->nr_fdes)
-		qsort(ret->fdes, ret->nr_fdes, sizeof(*ret->fdes), by_start);
-	drop_overlaps(ret);
+	if (e->nr_fdes)
+		qsort(e->fdes, e->nr_fdes, sizeof(*e->fdes), by_start);
+	drop_overlaps(e);
 	return 0;
+}
+
+int ehframe_init(struct ehframe *ret, const struct elf_slice *section)
+{
+	*ret = (struct ehframe){ 0 };
+	return read_section(ret, section, false);
+}
+
+int ehframe_add_debug(struct ehframe *e, const struct elf_slice *section)
+{
+	return read_section(e, section, true);
 }
 
 void ehframe_release(struct ehframe *e)

@@ -3,9 +3,10 @@
 #define PERISCOPE_EHFRAME_H
 
 /*
- * Reads .eh_frame (LSB 5.0, 10.6.1): all functions that it describes, in order of address, and
- * their unwind rules. Safe on hostile input: bounded reads, memory at most a small multiple of
- * the section, overlapping functions cut at the next one's start.
+ * Reads .eh_frame (LSB 5.0, 10.6.1), and .debug_frame (DWARF 5, 6.4.1), which says the same of code
+ * that was built without the former: all functions that they describe, in order of address, and
+ * their unwind rules. Safe on hostile input: bounded reads, memory at most a small multiple of the
+ * sections, overlapping functions cut at the next one's start.
  */
 
 #include <stddef.h>
@@ -36,6 +37,12 @@ struct ehframe {
  */
 int ehframe_init(struct ehframe *ret, const struct elf_slice *section);
 void ehframe_release(struct ehframe *e);
+
+/*
+ * Add the functions that only this section, .debug_frame, describes: where both have a function,
+ * .eh_frame's counts. Returns as ehframe_init().
+ */
+int ehframe_add_debug(struct ehframe *e, const struct elf_slice *section);
 
 /*
  * Report all rows in ascending order of pc. A gap of 16 bytes or more between functions begins

@@ -240,22 +240,35 @@ static int read_rows(struct builder *b, struct ehframe *eh, uint64_t entry)
 	return err;
 }
 
+/* All functions that the file describes, in either way. */
+static int read_functions(struct ehframe *eh, struct elf_file *f)
+{
+	struct elf_slice section;
+	int eh_err, err;
+
+	eh_err = elf_eh_frame(f, &section);
+	err = eh_err ? 0 : ehframe_init(eh, &section);
+	/* Code that was built without unwind tables, but with debug information. */
+	if (!err && !elf_section(f, ".debug_frame", &section))
+		err = ehframe_add_debug(eh, &section);
+	if (err)
+		return err;
+	return eh->nr_fdes || !eh_err ? 0 : eh_err;
+}
+
 int unwind_table_init(struct unwind_table *ret, struct elf_file *f)
 {
 	struct builder b = { 0 };
 	struct ehframe eh = { 0 };
-	struct elf_slice section;
 	int err;
 
 	if (f->machine != EM_X86_64)
 		return -ENOTSUP;
 	err = text_bounds(f, &b.base, &b.end);
-	if (!err)
-		err = elf_eh_frame(f, &section);
 	if (err)
 		return err;
 	b.buckets = malloc(NR_BUCKETS * sizeof(*b.buckets));
-	err = b.buckets ? ehframe_init(&eh, &section) : -ENOMEM;
+	err = b.buckets ? read_functions(&eh, f) : -ENOMEM;
 	if (!err)
 		err = read_rows(&b, &eh, f->entry);
 	if (!err && b.cfa_in_rbx) {

@@ -26,9 +26,9 @@ struct unwind_table {
 };
 
 /*
- * Build the table of f's .eh_frame. Returns 0; -ENOENT when there is none (or it describes
- * nothing), -ENOTSUP for a machine other than x86-64, -EFBIG for more text than 4 GiB, -ENOEXEC
- * for a damaged file, -ENOMEM. On success the caller releases *ret.
+ * Build the table of f's .eh_frame and .debug_frame. Returns 0; -ENOENT when there is neither (or
+ * they describe nothing), -ENOTSUP for a machine other than x86-64, -EFBIG for more text than 4 GiB,
+ * -ENOEXEC for a damaged file, -ENOMEM. On success the caller releases *ret.
  */
 int unwind_table_init(struct unwind_table *ret, struct elf_file *f);
 void unwind_table_release(struct unwind_table *t);
