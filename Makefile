@@ -5,6 +5,10 @@
 #   B=DIR  where to build          CC, CLANG, BPFTOOL, CFLAGS, DESTDIR, PREFIX as usual
 
 MAKEFLAGS += --no-builtin-rules
+# As many at once as there are processors; a make within a make shares the outer one's.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -237,12 +241,20 @@ $(B)/live/%: tests/live/%.c $(LIB_OBJS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(OPT) $(TOOLS_CFLAGS) $(CFLAGS) -MMD -MP $< $(LIB_OBJS) $(TOOLS_LIBS) -o $@
 
-# No root, no BTF of the running kernel.
+# No root, no BTF of the running kernel. The pages' tests wait for a browser while others compute; what
+# one of them prints comes when it has ended.
+CHECKS := check-unit check-flame check-timeline check-convert
+.PHONY: $(CHECKS)
 check: all bpf $(UNIT_BINS) $(WORKLOADS) $(LIVE_PROGS) $(MAKE_TRACE) $(B)/bpf/vmlinux_check.bpf.o
+	$(Q)$(MAKE) --no-print-directory --output-sync=target $(CHECKS)
+check-unit:
 	$(Q)tests/run-unit $(B)
 	$(Q)python3 tests/bench/test_arithmetic.py
+check-flame:
 	$(Q)python3 tests/browser/test_flame.py $(B)
+check-timeline:
 	$(Q)python3 tests/browser/test_timeline.py $(B)
+check-convert:
 	$(Q)python3 tests/convert/test_convert.py $(B)
 	$(Q)python3 tests/convert/test_viewers.py $(B)
 

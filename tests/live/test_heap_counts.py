@@ -87,7 +87,7 @@ class InUse(heap.HeapTest):
         result = self.end(tool)
         os.close(write)
         self.assert_exact(result)
-        told = int(re.search(r"uordblks (\d+)", result.out)[1])
+        uordblks, spare = map(int, re.search(r"uordblks (\d+) spare (\d+)", result.out).groups())
         held = 0
         for _, values, labels in pprof.read(path).samples:
             size = labels.get("bytes") or 0
@@ -95,7 +95,7 @@ class InUse(heap.HeapTest):
                 # Blocks of a site are of one size, or the profile does not know each.
                 self.assertEqual(values[3], values[2] * size, labels)
                 held += values[2] * chunk(size)
-        self.assertEqual(told - held, 3 * TCACHE_CHUNK)
+        self.assertEqual(uordblks - spare - held, 3 * TCACHE_CHUNK)
 
     @staticmethod
     def said(tool, text):
