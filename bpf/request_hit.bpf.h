@@ -6,38 +6,8 @@
  * A hit of a probe, its arguments, and the pieces of work of the thread that hit it.
  */
 
-#include "alloc_count.bpf.h"
 #include "request_state.bpf.h"
 #include "usdt.bpf.h"
-
-#define MAX_STMT_DEPTH 4
-
-/* A thread of the target that has ever worked on a request. */
-struct request_thread {
-	struct request_key key;	     /* of the request */
-	__u32 working;		     /* or none */
-	__u32 syscalls;		     /* since it began to */
-	__u64 faults, device_faults; /* of the task, when it began to */
-	__u32 items;		     /* requests in its last commit */
-	__u32 reserved;
-	__u64 committed;	/* when that was done */
-	struct alloc_use alloc; /* since it began to work on the request */
-	__u32 nr_stmts;
-	struct {
-		__u64 began;
-		__u32 stmt;
-		__u32 reserved;
-	} stmts[MAX_STMT_DEPTH];
-};
-
-static struct request_thread no_thread;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, REQUEST_MAX_THREADS);
-	__type(key, __u32);
-	__type(value, struct request_thread);
-} threads SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -102,6 +72,17 @@ static __always_inline int read_key(struct hit *h)
 	return 0;
 }
 
+static __always_inline void read_long_name(struct request_record *r, const void *text)
+{
+	long n = bpf_probe_read_user_str(r->long_name, sizeof(r->long_name), text);
+
+	/* Its beginning is in name, if the rest cannot be read. */
+	if (n > 0)
+		r->flags |= REQUEST_NAME_LONG;
+	if (n <= 0 || n == sizeof(r->long_name))
+		r->flags |= REQUEST_NAME_CUT;
+}
+
 static __always_inline void read_name(const struct hit *h, struct request_record *r)
 {
 	__u64 value;
@@ -112,11 +93,10 @@ static __always_inline void read_name(const struct hit *h, struct request_record
 	value = arg(h, h->p->name);
 	if (h->p->name_kind != NAME_NUMBER)
 		n = bpf_probe_read_user_str(r->name, sizeof(r->name), (void *)value);
-	if (n > 0) {
-		if (n == sizeof(r->name))
-			r->flags |= REQUEST_NAME_CUT;
+	if (n == sizeof(r->name))
+		read_long_name(r, (void *)value);
+	if (n > 0)
 		return;
-	}
 	if (h->p->name_kind == NAME_TEXT) {
 		r->flags |= REQUEST_NO_NAME;
 		return;
@@ -126,29 +106,6 @@ static __always_inline void read_name(const struct hit *h, struct request_record
 }
 
 /* ---------------------------------------------------------------- threads ---- */
-
-static __always_inline struct request_thread *thread_of(__u32 tid)
-{
-	return bpf_map_lookup_elem(&threads, &tid);
-}
-
-static __always_inline struct request_thread *thread_get(__u32 tid)
-{
-	struct request_thread *th = thread_of(tid);
-
-	if (th)
-		return th;
-	bpf_map_update_elem(&threads, &tid, &no_thread, BPF_NOEXIST);
-	th = thread_of(tid);
-	if (!th)
-		count(REQUESTS_LOST_THREADS);
-	return th;
-}
-
-static __always_inline struct request_record *request_of(const struct request_key *key)
-{
-	return bpf_map_lookup_elem(&requests, key);
-}
 
 /* What the thread has used while it worked on the request. */
 static __always_inline void add_use(struct request_thread *th, struct request_record *r)

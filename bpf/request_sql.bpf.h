@@ -23,7 +23,8 @@ struct {
 	__type(value, struct request_own_stmt);
 } own_stmts SEC(".maps");
 
-static __always_inline void send_text(struct hit *h, __u32 stmt)
+/* Returns whether user space has it, or will. */
+static __always_inline bool send_text(struct hit *h, __u32 stmt)
 {
 	struct request_stmt_key key = { .tgid = h->ids.tgid, .stmt = stmt };
 	struct request_text *e;
@@ -31,11 +32,11 @@ static __always_inline void send_text(struct hit *h, __u32 stmt)
 
 	if (h->p->text == REQUEST_NO_ARG || bpf_map_lookup_elem(&texts, &key) ||
 	    bpf_map_update_elem(&texts, &key, &one, BPF_NOEXIST))
-		return;
+		return true;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		bpf_map_delete_elem(&texts, &key);
-		return;
+		return false;
 	}
 	e->header.type = EVENT_REQUEST_TEXT;
 	e->header.tgid = key.tgid;
@@ -43,6 +44,7 @@ static __always_inline void send_text(struct hit *h, __u32 stmt)
 	if (bpf_probe_read_user_str(e->text, sizeof(e->text), (void *)arg(h, h->p->text)) < 0)
 		e->text[0] = 0;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
+	return true;
 }
 
 static __always_inline void on_stmt_begin(struct hit *h)
@@ -53,18 +55,20 @@ static __always_inline void on_stmt_begin(struct hit *h)
 
 	if (!th)
 		return;
-	send_text(h, stmt);
+	if ((stmt >= 64 || !(th->texts & 1ULL << stmt)) && send_text(h, stmt) && stmt < 64)
+		th->texts |= 1ULL << stmt;
 	n = th->nr_stmts;
 	if (n < MAX_STMT_DEPTH) {
 		th->stmts[n].began = h->t;
 		th->stmts[n].stmt = stmt;
 	}
 	th->nr_stmts = n + 1;
-	r = h->key.id ? request_of(&h->key) : NULL;
-	if (!r)
+	/* Where phases do not nest, all else is told at its end. */
+	if (!nested_phases || !h->key.id)
 		return;
-	r->hits++;
-	push_phase(&h->key, r, h->ids.tid, PHASE_SQL, h->t);
+	r = request_of(&h->key);
+	if (r)
+		push_phase(&h->key, r, h->ids.tid, PHASE_SQL, h->t);
 }
 
 static __always_inline void add_u32(__u32 *sum, __u64 n)
@@ -85,7 +89,7 @@ static __always_inline void add_stmt(struct request_record *r, __u32 stmt, __u64
 			continue;
 		if (i >= r->nr_stmts) {
 			r->nr_stmts = i + 1;
-			s->stmt = stmt;
+			*s = (struct request_stmt){ .stmt = stmt };
 		}
 		s->count++;
 		s->ns += ns;
@@ -142,9 +146,12 @@ static __always_inline void on_stmt_end(struct hit *h)
 	r = request_of(&h->key);
 	if (!r)
 		return;
-	r->hits++;
+	r->hits += 2;
 	add_stmt(r, stmt, ns, arg(h, h->p->rows), arg(h, h->p->steps));
-	pop_phase(&h->key, r, h->ids.tid, PHASE_SQL, h->t);
+	if (nested_phases)
+		pop_phase(&h->key, r, h->ids.tid, PHASE_SQL, h->t);
+	else if (!n)
+		past_phase(r, h->ids.tid, PHASE_SQL, h->t - ns, h->t);
 }
 
 #endif

@@ -13,7 +13,7 @@
  * request to `where` looks at both; so a change that comes late fails and is looked at again.
  */
 
-#include "requests.h"
+#include "request_open.bpf.h"
 #include "stack_ids.bpf.h"
 #include "wait.bpf.h"
 
@@ -29,14 +29,9 @@ const volatile __s64 filter_status_min, filter_status_max; /* max 0: any */
  * on a request.
  */
 __u32 after_piece = STATE_LOOP;
+/* Phases may lie within each other: changes are noted when they come, not afterwards. */
+bool nested_phases;
 bool has_pieces;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, REQUEST_MAX_OPEN);
-	__type(key, struct request_key);
-	__type(value, struct request_record);
-} requests SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -50,26 +45,8 @@ struct {
 	__uint(max_entries, REQUEST_RECORDS_SIZE);
 } records SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, REQUESTS_STATS);
-	__type(key, __u32);
-	__type(value, __u64);
-} request_stats SEC(".maps");
-
 /* What a new element is made from; never written. */
-static struct request_record no_request;
 static struct request_detail no_detail;
-
-static __always_inline void count(__u32 which)
-{
-	__u64 *n = bpf_map_lookup_elem(&request_stats, &which);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
-}
-
-#define READ(x) (*(volatile typeof(x) *)&(x))
 
 static __always_inline void account(__u64 *times, __u32 nr, __u64 old, __u64 t)
 {
@@ -224,6 +201,20 @@ static __always_inline void pop_phase(const struct request_key *key, struct requ
 	enter_phase(key, r, r->nest ? r->nest & 15 : r->piece_phase, t, tid);
 }
 
+/* The phase that began at `began` and ends now, told at its end. */
+static __always_inline void past_phase(struct request_record *r, __u32 tid, __u32 phase,
+				       __u64 began, __u64 t)
+{
+	__u64 old = READ(r->phase_word), since = REQUEST_WORD_TIME(old);
+	__u32 what = REQUEST_WORD_WHAT(old);
+
+	if (READ(r->owner) != tid || since > began || what >= PHASE_NR || phase >= PHASE_NR ||
+	    __sync_val_compare_and_swap(&r->phase_word, old, REQUEST_WORD(t, what)) != old)
+		return;
+	r->phases[what] += began - since;
+	r->phases[phase] += t - began;
+}
+
 /* ---------------------------------------------------------------- the end ---- */
 
 /* User space looks every now and then; it is woken only when the ring fills faster. */
@@ -284,9 +275,11 @@ static __always_inline void finish(const struct request_key *key, struct request
 	if (nr > REQUEST_STMTS)
 		nr = REQUEST_STMTS;
 	size = offsetof(struct request_record, stmts) + (__u64)nr * sizeof(r->stmts[0]);
+	if (r->flags & REQUEST_NAME_LONG)
+		size = sizeof(*r);
 	if (bpf_ringbuf_output(&records, r, size, wake_flags()))
 		count(REQUESTS_LOST_RING);
-	bpf_map_delete_elem(&requests, key);
+	request_drop(key, r);
 }
 
 #endif

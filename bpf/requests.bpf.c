@@ -25,18 +25,14 @@ bool active;
 
 static __always_inline struct request_record *make(const struct hit *h)
 {
-	struct request_record *old;
+	struct request_record *r = request_of(&h->key);
 
-	if (!bpf_map_update_elem(&requests, &h->key, &no_request, BPF_NOEXIST))
-		return request_of(&h->key);
-	old = request_of(&h->key);
-	if (old) {
-		finish(&h->key, old, END_REUSED, h->t);
-		if (!bpf_map_update_elem(&requests, &h->key, &no_request, BPF_NOEXIST))
-			return request_of(&h->key);
-	}
-	count(REQUESTS_LOST_OPEN);
-	return NULL;
+	if (r)
+		finish(&h->key, r, END_REUSED, h->t);
+	r = request_make(&h->key);
+	if (!r)
+		count(REQUESTS_LOST_OPEN);
+	return r;
 }
 
 static __always_inline void make_detail(const struct hit *h)
@@ -70,7 +66,6 @@ static __always_inline void on_begin(struct hit *h)
 			return;
 		}
 	}
-	count(REQUESTS_BEGUN);
 	r = make(h);
 	if (!r)
 		return;
@@ -92,6 +87,7 @@ static __always_inline void on_begin(struct hit *h)
 	r->route = arg(h, h->p->route);
 	r->method = arg(h, h->p->method);
 	read_name(h, r);
+	request_ready(&h->key, r);
 	note_segment(&h->key, r, h->t, h->ids.tid, 0);
 	begin_piece(th, h);
 }
@@ -372,7 +368,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(request_thread_exit, struct task_struct *task)
 {
 	struct target_ids ids = ids_of(task);
-	struct request_thread *th = thread_of(ids.tid);
+	struct request_thread *th = ids.tid ? thread_of(ids.tid) : NULL;
 	struct request_key key;
 	struct request_record *r;
 
@@ -386,7 +382,7 @@ int BPF_PROG(request_thread_exit, struct task_struct *task)
 		else if (r)
 			leave(&key, r, ids.tid, bpf_ktime_get_ns());
 	}
-	bpf_map_delete_elem(&threads, &ids.tid);
+	thread_drop(th, ids.tid);
 	return 0;
 }
 

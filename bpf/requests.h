@@ -66,11 +66,15 @@ enum request_name_kind {
 #define REQUEST_NO_ARG	     0xff
 #define REQUEST_MAX_ARGS     6
 #define REQUEST_MAX_PROBES   1024
-#define REQUEST_MAX_OPEN     16384
-#define REQUEST_MAX_THREADS  16384
-#define REQUEST_STMTS	     8	 /* statements that one request's record tells apart */
-#define REQUEST_TEXT	     512 /* bytes of a statement's text, its NUL included */
-#define REQUEST_NAME	     192
+#define REQUEST_BUCKET_BITS  4
+#define REQUEST_BUCKETS	     (1 << REQUEST_BUCKET_BITS)
+#define REQUEST_WAYS	     4
+#define REQUEST_TAG_USED     2
+#define REQUEST_MAX_MORE     16384 /* requests, and threads, that find no room in the arrays */
+#define REQUEST_STMTS	     8	   /* statements that one request's record tells apart */
+#define REQUEST_TEXT	     512   /* bytes of a statement's text, its NUL included */
+#define REQUEST_NAME	     64	   /* bytes of a name that most fit in */
+#define REQUEST_LONG_NAME    192
 #define REQUEST_SEGMENTS     96
 #define REQUEST_RECORDS_SIZE (16 << 20)
 
@@ -99,6 +103,17 @@ struct request_key {
 	__u32 by_thread;
 };
 
+/* Where open requests are: which there are, four in a cache line. */
+struct request_tag {
+	__u64 id;
+	__u32 tgid;
+	__u32 used; /* from REQUEST_TAG_USED on: yes */
+};
+
+struct request_bucket {
+	struct request_tag tags[REQUEST_WAYS];
+};
+
 struct request_stmt {
 	__u32 stmt;
 	__u32 count;
@@ -117,15 +132,17 @@ enum request_end {
 enum {
 	REQUEST_SPLIT =
 		1, /* it left the thread that began it, or shared it, and no probe tells when */
-	REQUEST_NAME_CUT = 2,	 /* the name was longer */
+	REQUEST_NAME_CUT = 2,	 /* the name was even longer */
 	REQUEST_NAME_NUMBER = 4, /* the name is a number, 8 bytes */
 	REQUEST_NO_NAME = 8,	 /* it could not be read */
+	REQUEST_NAME_LONG = 16,	 /* it is in long_name */
 };
 
 enum request_event_type {
-	EVENT_REQUEST = EVENT_ENGINE, /* struct request_record, cut behind its last statement */
-	EVENT_REQUEST_DETAIL,	      /* struct request_detail, cut behind its last segment */
-	EVENT_REQUEST_TEXT,	      /* struct request_text */
+	/* struct request_record; without REQUEST_NAME_LONG cut behind its last statement */
+	EVENT_REQUEST = EVENT_ENGINE,
+	EVENT_REQUEST_DETAIL, /* struct request_detail, cut behind its last segment */
+	EVENT_REQUEST_TEXT,   /* struct request_text */
 };
 
 /* A request while it lasts, and the record that is sent at its end. */
@@ -156,12 +173,14 @@ struct request_record {
 	__u32 shared;	  /* requests in the commit that it was in */
 	__u32 lost_stmts; /* executions of statements that had no room */
 	__u32 hits;	  /* of probes on its behalf */
+	__u32 slot;	  /* among `requests`, + 1; 0: it is in `more_requests` */
 	__u8 end;	  /* enum request_end */
 	__u8 flags;
 	__u8 nr_stmts;
 	__u8 reserved[5];
 	char name[REQUEST_NAME];
 	struct request_stmt stmts[REQUEST_STMTS];
+	char long_name[REQUEST_LONG_NAME];
 };
 
 /* What a request was doing from `at` on. */
@@ -197,7 +216,6 @@ struct request_own_stmt {
 
 /* Elements of `request_stats`. */
 enum request_stat {
-	REQUESTS_BEGUN,	    /* starts seen */
 	REQUESTS_NO_START,  /* ends without a start: in flight when the capture began */
 	REQUESTS_LOST_OPEN, /* starts without room */
 	REQUESTS_LOST_RING, /* records that did not fit */

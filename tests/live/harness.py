@@ -7,6 +7,7 @@ contract: folded stacks on stdout with -f, key=value pairs on the last line of s
 """
 
 import collections
+import json
 import os
 import re
 import select
@@ -198,6 +199,11 @@ class Workload(Process):
             text += chunk
         self.said = text.decode().splitlines()
 
+    def signal_until_done(self):
+        """Makes it work, and waits until it says that it is done."""
+        os.kill(self.pid, signal.SIGUSR1)
+        wait_until(lambda: b"done" in os.read(self.popen.stdout.fileno(), 100))
+
     def told_pid(self):
         """The PID of a child, from the line "pid N"."""
         for line in self.said:
@@ -328,6 +334,24 @@ class LiveTest(unittest.TestCase):
         running = start(cases(workload)[case], **kwargs)
         self.addCleanup(running.stop)
         return running
+
+    def watch_while(self, command, work, *args):
+        """Runs a command of periscope while work() lasts; its result, its tables, what work() gave."""
+        path = os.path.join(self.temp_dir(), "report.json")
+        with Tool(command, *args, "-v", "-o", path) as tool:
+            tool.wait_capturing()
+            done = work()
+            tool.popen.send_signal(signal.SIGINT)
+            result = tool.finish()
+        self.assert_ok(result)
+        with open(path, encoding="utf-8") as file:
+            return result, json.load(file), done
+
+    @staticmethod
+    def rows(report, section, key):
+        """Of a table of a report."""
+        tables = report["sections"][section]["tables"]
+        return next(table["rows"] for table in tables if table["key"] == key)
 
     def assert_ok(self, result):
         self.assertEqual(result.status, 0, result)

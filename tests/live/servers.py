@@ -13,7 +13,7 @@ import subprocess
 from harness import BUILD, REPO, Process, children_of, wait_until
 
 
-def _server_harness():
+def server_harness():
     """tests/server/harness.py, whose name is taken here."""
     path = os.path.join(REPO, "tests", "server", "harness.py")
     spec = importlib.util.spec_from_file_location("server_harness", path)
@@ -25,7 +25,7 @@ def _server_harness():
 def coworkingd(test, *args):
     """A running coworkingd, as tests/server/harness.py has it."""
     os.environ["BUILD_DIR"] = BUILD
-    server = _server_harness().Server(*args)
+    server = server_harness().Server(*args)
     test.addCleanup(server.close)
     return server
 

@@ -243,10 +243,12 @@ static void odd_records(void **state)
 	assert_string_equal(t.routes[0].name, "(requests)");
 	/* a name without an end, and one that is a number */
 	r = record("", 1000, 0);
-	memset(r.name, 'n', sizeof(r.name));
-	r.flags = REQUEST_NAME_CUT;
-	add(&t, &r);
-	assert_int_equal(strlen(t.routes[1].name), sizeof(r.name) - 1 + 3);
+	memset(r.long_name, 'n', sizeof(r.long_name));
+	r.flags = REQUEST_NAME_CUT | REQUEST_NAME_LONG;
+	assert_int_equal(request_table_add(&t, &r, sizeof(r) - 1), 0);
+	assert_int_equal(t.damaged, 4);
+	assert_int_equal(request_table_add(&t, &r, sizeof(r)), 0);
+	assert_int_equal(strlen(t.routes[1].name), sizeof(r.long_name) - 1 + 3);
 	r = record("", 1000, 0);
 	memcpy(r.name, &number, sizeof(number));
 	r.flags = REQUEST_NAME_NUMBER;

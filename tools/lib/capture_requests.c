@@ -233,6 +233,7 @@ static void use_points(struct capture_requests *c)
 				tables[i]->unnamed = points->items[j].pattern;
 	}
 	c->bpf->bss->has_pieces = points->has_pieces;
+	c->bpf->bss->nested_phases = c->o.phases || c->o.nr_details;
 	c->bpf->data->after_piece = points->sends_after ? STATE_SEND : STATE_LOOP;
 }
 
@@ -377,14 +378,37 @@ static int take_open(void *arg, const void *key, const void *value)
 	struct capture_requests *c = arg;
 	struct request_open *o;
 
-	(void)key;
+	(void)key; /* it is in the record, too */
 	if (array_grow((void **)&c->open, c->nr_open, &c->cap_open, sizeof(*c->open)))
 		return -ENOMEM;
 	o = &c->open[c->nr_open++];
 	memcpy(&o->request, value, sizeof(o->request));
-	o->request.name[sizeof(o->request.name) - 1] = 0;
+	request_end_names(&o->request);
 	o->age_ns = c->stopped_ns - o->request.start;
 	return 0;
+}
+
+/* Those in the arrays. */
+static int take_slots(struct capture_requests *c)
+{
+	struct request_bucket bucket;
+	struct request_record r;
+	int err = 0;
+
+	for (__u32 i = 0; i < REQUEST_BUCKETS && !err; i++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(c->bpf->maps.request_tags), &i, &bucket))
+			return -errno;
+		for (__u32 j = 0; j < REQUEST_WAYS && !err; j++) {
+			__u32 slot = i * REQUEST_WAYS + j;
+
+			if (bucket.tags[j].used < REQUEST_TAG_USED)
+				continue;
+			if (bpf_map_lookup_elem(bpf_map__fd(c->bpf->maps.requests), &slot, &r))
+				return -errno;
+			err = take_open(c, NULL, &r);
+		}
+	}
+	return err;
 }
 
 static int by_age(const void *a, const void *b)
@@ -420,8 +444,11 @@ static int collect(struct capture_requests *c)
 
 	if (err)
 		return err;
-	err = watch_drain(bpf_map__fd(c->bpf->maps.requests), sizeof(struct request_key),
-			  sizeof(struct request_record), take_open, c);
+	err = take_slots(c);
+	if (!err)
+		err = watch_drain(bpf_map__fd(c->bpf->maps.more_requests),
+				  sizeof(struct request_key), sizeof(struct request_record),
+				  take_open, c);
 	if (!err)
 		err = watch_drain(bpf_map__fd(c->bpf->maps.own_stmts),
 				  sizeof(struct request_stmt_key), sizeof(struct request_own_stmt),
@@ -475,7 +502,6 @@ void capture_requests_stats(struct capture_requests *c, struct capture_requests_
 {
 	*ret = (struct capture_requests_stats){
 		.requests = requests_count(c),
-		.begun = stat_of(c, REQUESTS_BEGUN),
 		.no_start = stat_of(c, REQUESTS_NO_START),
 		.open = c->nr_open,
 		.reused = c->total.reused + c->interval.reused,

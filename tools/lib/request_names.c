@@ -184,6 +184,8 @@ const char *request_raw_name(const struct request_table *t, const struct request
 		snprintf(buf, 32, "%" PRId64, (int64_t)number);
 		return buf;
 	}
+	if (r->flags & REQUEST_NAME_LONG)
+		return r->long_name;
 	return r->name[0] ? r->name : t->unnamed;
 }
 

@@ -83,7 +83,7 @@ void request_store_request(struct request_store *s, const struct request_record 
 	if (place) {
 		memset(place, 0, sizeof(*place));
 		memcpy(&place->request, r, size);
-		place->request.name[sizeof(r->name) - 1] = 0;
+		request_end_names(&place->request);
 		place->detail = *d;
 	}
 	d->header.type = 0;

@@ -133,7 +133,7 @@ static int widen_name(struct request_route_stats *s, const char *path)
 static int route_of(struct request_table *t, const struct request_record *r,
 		    struct request_route_stats **ret)
 {
-	char number[32], values[2 * REQUEST_NAME];
+	char number[32], values[2 * REQUEST_LONG_NAME];
 	const char *name = request_raw_name(t, r, number);
 	struct route_key key = {
 		.t = t, .numbered = t->has_routes, .route = r->route, .method = r->method
@@ -155,6 +155,12 @@ static int route_of(struct request_table *t, const struct request_record *r,
 }
 
 /* ---------------------------------------------------------------- records ---- */
+
+void request_end_names(struct request_record *r)
+{
+	r->name[sizeof(r->name) - 1] = 0;
+	r->long_name[sizeof(r->long_name) - 1] = 0;
+}
 
 uint64_t request_latency(const struct request_record *r)
 {
@@ -256,9 +262,13 @@ static int add_done(struct request_table *t, const struct request_record *r)
 int request_table_add(struct request_table *t, const struct request_record *r, size_t size)
 {
 	struct request_record copy;
+	size_t least = offsetof(struct request_record, stmts);
 
-	if (size < offsetof(struct request_record, stmts) || r->nr_stmts > REQUEST_STMTS ||
-	    size < offsetof(struct request_record, stmts[r->nr_stmts])) {
+	if (size >= least && r->nr_stmts <= REQUEST_STMTS)
+		least = r->flags & REQUEST_NAME_LONG
+				? sizeof(*r)
+				: offsetof(struct request_record, stmts[r->nr_stmts]);
+	if (size < least || r->nr_stmts > REQUEST_STMTS) {
 		t->damaged++;
 		return 0;
 	}
@@ -270,9 +280,8 @@ int request_table_add(struct request_table *t, const struct request_record *r, s
 		t->thread_gone++;
 		return 0;
 	default:
-		/* The name comes from the target: it ends where its room does. */
-		memcpy(&copy, r, offsetof(struct request_record, stmts[r->nr_stmts]));
-		copy.name[sizeof(copy.name) - 1] = 0;
+		memcpy(&copy, r, least);
+		request_end_names(&copy);
 		return add_done(t, &copy);
 	}
 }

@@ -80,6 +80,9 @@ void request_table_reset(struct request_table *t);
 
 uint64_t request_table_count(const struct request_table *t);
 
+/* A record's names come from the target: they end where their room does. */
+void request_end_names(struct request_record *r);
+
 /* The latency that a record tells, in ns. */
 uint64_t request_latency(const struct request_record *r);
 
