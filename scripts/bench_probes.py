@@ -44,6 +44,10 @@ class Reader:
     def close(self):
         self._sock.close()
 
+    @property
+    def pid(self):
+        return self._server.pid
+
     def _read(self):
         self._sock.sendall(REQUEST * BATCH)
         reply = b""
