@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "capture_cpu.h"
 
+#include <assert.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -11,8 +12,8 @@
 #include "watch.h"
 
 struct capture_cpu {
+	struct watch watch; /* first, for watch_op_* */
 	struct capture_cpu_options o;
-	struct watch watch;
 	struct cpu_bpf *bpf;
 	struct sampler sampler;
 	uint64_t emptied_at; /* watch.new_stacks when the counts were last taken */
@@ -21,13 +22,6 @@ struct capture_cpu {
 	uint64_t cpu_ns;
 	bool running;
 };
-
-static const char *cpu_error(const void *capture)
-{
-	const struct capture_cpu *c = capture;
-
-	return watch_error(c ? &c->watch : NULL);
-}
 
 /* ---------------------------------------------------------------- loading ---- */
 
@@ -119,13 +113,6 @@ static void collect_counts(struct capture_cpu *c)
 	c->emptied_at = c->watch.new_stacks;
 }
 
-static int cpu_fd(const void *capture)
-{
-	const struct capture_cpu *c = capture;
-
-	return c->watch.epoll_fd;
-}
-
 static int cpu_poll(void *capture)
 {
 	struct capture_cpu *c = capture;
@@ -140,20 +127,6 @@ static int cpu_poll(void *capture)
 	c->pauses++;
 	sampler_enable(&c->sampler, true);
 	return err;
-}
-
-static size_t cpu_alive(const void *capture)
-{
-	const struct capture_cpu *c = capture;
-
-	return c->watch.target.nr_procs;
-}
-
-static bool cpu_knows(const void *capture, pid_t pid)
-{
-	const struct capture_cpu *c = capture;
-
-	return target_knows(&c->watch.target, pid);
 }
 
 static int cpu_stop(void *capture)
@@ -212,15 +185,17 @@ static uint64_t cpu_count(void *capture)
 	return watch_stat(&c->watch, STAT_SAMPLES);
 }
 
+static_assert(offsetof(struct capture_cpu, watch) == 0, "as watch_op_* want it");
+
 const struct capture_ops capture_cpu_ops = {
 	.add = cpu_add,
 	.start = cpu_start,
 	.poll = cpu_poll,
 	.stop = cpu_stop,
-	.fd = cpu_fd,
-	.alive = cpu_alive,
-	.knows = cpu_knows,
+	.fd = watch_op_fd,
+	.alive = watch_op_alive,
+	.knows = watch_op_knows,
 	.count = cpu_count,
-	.error = cpu_error,
+	.error = watch_op_error,
 	.unit = "samples",
 };

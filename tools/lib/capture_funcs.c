@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "capture_funcs.h"
 
+#include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -15,8 +16,8 @@
 #include "watch.h"
 
 struct capture_funcs {
+	struct watch watch; /* first, for watch_op_* */
 	struct capture_funcs_options o;
-	struct watch watch;
 	struct funcs_bpf *bpf;
 	struct bpf_link *links[2];
 	struct func_probes probes;
@@ -32,13 +33,6 @@ struct capture_funcs {
 	size_t nr_texts, cap_texts;
 	bool started, running, begun; /* begun: the gate is open */
 };
-
-static const char *funcs_error(const void *capture)
-{
-	const struct capture_funcs *c = capture;
-
-	return watch_error(c ? &c->watch : NULL);
-}
 
 /* ---------------------------------------------------------------- loading ---- */
 
@@ -257,27 +251,6 @@ static int funcs_poll(void *capture)
 	return err ? err : update_probes(c);
 }
 
-static int funcs_fd(const void *capture)
-{
-	const struct capture_funcs *c = capture;
-
-	return c->watch.epoll_fd;
-}
-
-static size_t funcs_alive(const void *capture)
-{
-	const struct capture_funcs *c = capture;
-
-	return c->watch.target.nr_procs;
-}
-
-static bool funcs_knows(const void *capture, pid_t pid)
-{
-	const struct capture_funcs *c = capture;
-
-	return target_knows(&c->watch.target, pid);
-}
-
 static int read_counts(struct capture_funcs *c, struct func_counts *ret)
 {
 	int err = func_counts_read(ret, bpf_map__fd(c->bpf->maps.funcs),
@@ -453,15 +426,17 @@ const char *capture_funcs_notes(const struct capture_funcs *c)
 	return strbuf_str(&c->probes.notes);
 }
 
+static_assert(offsetof(struct capture_funcs, watch) == 0, "as watch_op_* want it");
+
 const struct capture_ops capture_funcs_ops = {
 	.add = funcs_add,
 	.start = funcs_start,
 	.poll = funcs_poll,
 	.stop = funcs_stop,
-	.fd = funcs_fd,
-	.alive = funcs_alive,
-	.knows = funcs_knows,
+	.fd = watch_op_fd,
+	.alive = watch_op_alive,
+	.knows = watch_op_knows,
 	.count = funcs_count,
-	.error = funcs_error,
+	.error = watch_op_error,
 	.unit = "calls",
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "capture_heap_impl.h"
 
+#include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -17,13 +18,6 @@
 #define SWEEP_AT_ONCE 1000 /* spaces: with so many gone, sweep whatever the time */
 
 #define EXEC_NS	      5000000000ULL
-
-static const char *heap_error(const void *capture)
-{
-	const struct capture_heap *c = capture;
-
-	return watch_error(c ? &c->watch : NULL);
-}
 
 static int no_memory(struct capture_heap *c)
 {
@@ -476,31 +470,12 @@ static int heap_stop(void *capture)
 	return err;
 }
 
-static int heap_fd(const void *capture)
-{
-	const struct capture_heap *c = capture;
-
-	return c->watch.epoll_fd;
-}
-
-static size_t heap_alive(const void *capture)
-{
-	const struct capture_heap *c = capture;
-
-	return c->watch.target.nr_procs;
-}
-
-static bool heap_knows(const void *capture, pid_t pid)
-{
-	const struct capture_heap *c = capture;
-
-	return target_knows(&c->watch.target, pid);
-}
-
 static uint64_t heap_count(void *capture)
 {
 	return capture_heap_count(capture);
 }
+
+static_assert(offsetof(struct capture_heap, watch) == 0, "as watch_op_* want it");
 
 const struct capture_ops capture_heap_ops = {
 	.add = heap_add,
@@ -508,10 +483,10 @@ const struct capture_ops capture_heap_ops = {
 	.place = heap_place,
 	.poll = heap_poll,
 	.stop = heap_stop,
-	.fd = heap_fd,
-	.alive = heap_alive,
-	.knows = heap_knows,
+	.fd = watch_op_fd,
+	.alive = watch_op_alive,
+	.knows = watch_op_knows,
 	.count = heap_count,
-	.error = heap_error,
+	.error = watch_op_error,
 	.unit = "allocations",
 };

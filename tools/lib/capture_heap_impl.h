@@ -17,8 +17,8 @@ struct execed {
 };
 
 struct capture_heap {
+	struct watch watch; /* first, for watch_op_* */
 	struct capture_heap_options o;
-	struct watch watch;
 	struct heap_bpf *bpf;
 	struct heap_table table;
 	struct heap_probes probes;

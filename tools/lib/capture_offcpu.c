@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "capture_offcpu.h"
 
+#include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -19,8 +20,8 @@
 enum link { LINK_SWITCH, LINK_WAKING, LINK_NEW, LINK_EXEC, NR_LINKS };
 
 struct capture_offcpu {
+	struct watch watch; /* first, for watch_op_* */
 	struct capture_offcpu_options o;
-	struct watch watch;
 	struct offcpu_bpf *bpf;
 	struct sampler sampler;
 	struct sleepers sleepers;
@@ -32,13 +33,6 @@ struct capture_offcpu {
 	bool held;	    /* a command that does not run yet: the window begins with it */
 	bool running;
 };
-
-static const char *offcpu_error(const void *capture)
-{
-	const struct capture_offcpu *c = capture;
-
-	return watch_error(c ? &c->watch : NULL);
-}
 
 /* ---------------------------------------------------------------- loading ---- */
 
@@ -270,20 +264,6 @@ static int offcpu_begin(void *capture)
 	return set_edge(capture);
 }
 
-static size_t offcpu_alive(const void *capture)
-{
-	const struct capture_offcpu *c = capture;
-
-	return c->watch.target.nr_procs;
-}
-
-static bool offcpu_knows(const void *capture, pid_t pid)
-{
-	const struct capture_offcpu *c = capture;
-
-	return target_knows(&c->watch.target, pid);
-}
-
 /* ---------------------------------------------------------------- collecting ---- */
 
 static int take_wait(void *arg, const void *key, const void *value)
@@ -328,13 +308,6 @@ static int offcpu_poll(void *capture)
 		c->stacks_at = c->watch.new_stacks;
 	}
 	return err;
-}
-
-static int offcpu_fd(const void *capture)
-{
-	const struct capture_offcpu *c = capture;
-
-	return c->watch.epoll_fd;
 }
 
 static bool is_wanted(const struct capture_offcpu *c, const struct offcpu_thread *t,
@@ -481,16 +454,18 @@ static uint64_t offcpu_count(void *capture)
 	return watch_stat(&c->watch, STAT_SAMPLES);
 }
 
+static_assert(offsetof(struct capture_offcpu, watch) == 0, "as watch_op_* want it");
+
 const struct capture_ops capture_offcpu_ops = {
 	.add = offcpu_add,
 	.start = offcpu_start,
 	.begin = offcpu_begin,
 	.poll = offcpu_poll,
 	.stop = offcpu_stop,
-	.fd = offcpu_fd,
-	.alive = offcpu_alive,
-	.knows = offcpu_knows,
+	.fd = watch_op_fd,
+	.alive = watch_op_alive,
+	.knows = watch_op_knows,
 	.count = offcpu_count,
-	.error = offcpu_error,
+	.error = watch_op_error,
 	.unit = "waits",
 };

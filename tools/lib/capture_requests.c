@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "capture_requests.h"
 
+#include <assert.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -18,8 +19,8 @@
 #define MAX_DETAILS 4096 /* open requests whose details are kept, 2.4 KB each */
 
 struct capture_requests {
+	struct watch watch; /* first, for watch_op_* */
 	struct capture_requests_options o;
-	struct watch watch;
 	struct requests_bpf *bpf;
 	struct request_probes probes;
 	struct heap_probes allocs;
@@ -33,13 +34,6 @@ struct capture_requests {
 	uint64_t began_ns, stopped_ns;
 	bool started, running, begun; /* begun: the gate is open */
 };
-
-static const char *requests_error(const void *capture)
-{
-	const struct capture_requests *c = capture;
-
-	return watch_error(c ? &c->watch : NULL);
-}
 
 static int no_memory(struct capture_requests *c)
 {
@@ -343,27 +337,6 @@ static int requests_poll(void *capture)
 	return err ? err : update_probes(c);
 }
 
-static int requests_fd(const void *capture)
-{
-	const struct capture_requests *c = capture;
-
-	return c->watch.epoll_fd;
-}
-
-static size_t requests_alive(const void *capture)
-{
-	const struct capture_requests *c = capture;
-
-	return c->watch.target.nr_procs;
-}
-
-static bool requests_knows(const void *capture, pid_t pid)
-{
-	const struct capture_requests *c = capture;
-
-	return target_knows(&c->watch.target, pid);
-}
-
 static uint64_t requests_count(void *capture)
 {
 	struct capture_requests *c = capture;
@@ -589,15 +562,17 @@ const struct request_open *capture_requests_open(const struct capture_requests *
 	return c->open;
 }
 
+static_assert(offsetof(struct capture_requests, watch) == 0, "as watch_op_* want it");
+
 const struct capture_ops capture_requests_ops = {
 	.add = requests_add,
 	.start = requests_start,
 	.poll = requests_poll,
 	.stop = requests_stop,
-	.fd = requests_fd,
-	.alive = requests_alive,
-	.knows = requests_knows,
+	.fd = watch_op_fd,
+	.alive = watch_op_alive,
+	.knows = watch_op_knows,
 	.count = requests_count,
-	.error = requests_error,
+	.error = watch_op_error,
 	.unit = "requests",
 };

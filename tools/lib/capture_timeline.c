@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "capture_timeline.h"
 
+#include <assert.h>
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdio.h>
@@ -23,8 +24,8 @@
 #define SYMBOLS_AT_ONCE 64
 
 struct capture_timeline {
+	struct watch watch; /* first, for watch_op_* */
 	struct capture_timeline_options o;
-	struct watch watch;
 	struct sampler sampler;
 	struct timeline_bpf *bpf;
 	struct trace_writer *writer;
@@ -40,13 +41,6 @@ struct capture_timeline {
 	bool running;
 	int record_err;
 };
-
-static const char *timeline_error(const void *capture)
-{
-	const struct capture_timeline *c = capture;
-
-	return watch_error(c ? &c->watch : NULL);
-}
 
 static int write_failed(struct capture_timeline *c, int err)
 {
@@ -453,36 +447,23 @@ static int timeline_stop(void *capture)
 
 /* ---------------------------------------------------------------- the rest ---- */
 
-static int timeline_fd(const void *capture)
-{
-	return ((const struct capture_timeline *)capture)->watch.epoll_fd;
-}
-
-static size_t timeline_alive(const void *capture)
-{
-	return ((const struct capture_timeline *)capture)->watch.target.nr_procs;
-}
-
-static bool timeline_knows(const void *capture, pid_t pid)
-{
-	return target_knows(&((const struct capture_timeline *)capture)->watch.target, pid);
-}
-
 static uint64_t timeline_count(void *capture)
 {
 	return ((struct capture_timeline *)capture)->records.nr_events;
 }
+
+static_assert(offsetof(struct capture_timeline, watch) == 0, "as watch_op_* want it");
 
 const struct capture_ops capture_timeline_ops = {
 	.add = timeline_add,
 	.start = timeline_start,
 	.poll = timeline_poll,
 	.stop = timeline_stop,
-	.fd = timeline_fd,
-	.alive = timeline_alive,
-	.knows = timeline_knows,
+	.fd = watch_op_fd,
+	.alive = watch_op_alive,
+	.knows = watch_op_knows,
 	.count = timeline_count,
-	.error = timeline_error,
+	.error = watch_op_error,
 	.unit = "events",
 };
 

@@ -293,6 +293,34 @@ int watch_poll(struct watch *w)
 	return 0;
 }
 
+/* ---------------------------------------------------------------- operations ---- */
+
+int watch_op_fd(const void *capture)
+{
+	const struct watch *w = capture;
+
+	return w->epoll_fd;
+}
+
+size_t watch_op_alive(const void *capture)
+{
+	const struct watch *w = capture;
+
+	return w->target.nr_procs;
+}
+
+bool watch_op_knows(const void *capture, pid_t pid)
+{
+	const struct watch *w = capture;
+
+	return target_knows(&w->target, pid);
+}
+
+const char *watch_op_error(const void *capture)
+{
+	return watch_error(capture);
+}
+
 /* ---------------------------------------------------------------- maps ---- */
 
 uint64_t watch_sum(int fd, uint32_t which)

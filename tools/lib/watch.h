@@ -109,6 +109,14 @@ int watch_consume(struct watch *w);
 /* watch_consume, then bring the kernel's picture of the target up to date. */
 int watch_poll(struct watch *w);
 
+/*
+ * What any engine answers in the same way (capture.h), for its table of operations: its object
+ * begins with its struct watch.
+ */
+int watch_op_fd(const void *capture);
+size_t watch_op_alive(const void *capture);
+bool watch_op_knows(const void *capture, pid_t pid);
+const char *watch_op_error(const void *capture);
 /* An element of `stats`, or of a per-CPU array of the engine's own, summed over the CPUs. */
 uint64_t watch_stat(const struct watch *w, uint32_t which);
 uint64_t watch_sum(int map_fd, uint32_t which);
