@@ -20,6 +20,7 @@
 #define WALK_SPARES 62 /* where the kernel preempts, many threads may be in their walks at once */
 
 #include "heap.h"
+#include "heap_record.bpf.h"
 #include "heap_sites.bpf.h"
 #include "heap_threads.bpf.h"
 #include "probe.bpf.h"
@@ -81,6 +82,8 @@ static __noinline int pending_missed(struct heap_thread *t)
 	if (t->pending.old_known) {
 		old = t->pending.old;
 		count_free(&old, NULL);
+		if (record)
+			record_free(t, block_key(t, t->pending.ptr), t->pending.called);
 	}
 	return 0;
 }
@@ -108,8 +111,12 @@ static __always_inline struct walk *walk_caller(const struct heap_thread *t)
 	return w;
 }
 
-/* `w` holds the caller's registers, or is NULL. addr 0: it is not known (alloc_only). */
-static __always_inline void allocated(struct heap_thread *t, struct walk *w, __u64 addr, __u64 size)
+/*
+ * `w` holds the caller's registers, or is NULL. addr 0: it is not known (alloc_only). old: the key of
+ * the block that was reallocated; 0: none, or not a known one.
+ */
+static __always_inline void allocated(struct heap_thread *t, struct walk *w, __u64 addr, __u64 size,
+				      __u64 old)
 {
 	struct target_proc *proc = bpf_map_lookup_elem(&procs, &t->tgid);
 	struct heap_block b = { .size = size, .request = t->request };
@@ -136,6 +143,8 @@ static __always_inline void allocated(struct heap_thread *t, struct walk *w, __u
 	b.time = bpf_ktime_get_ns();
 	block_add(block_key(t, addr), &b);
 	after_change(size, b.time);
+	if (record)
+		record_alloc(t, block_key(t, addr), &b, old, t->pending.called);
 }
 
 /* Without a return probe: count now what will hardly fail. */
@@ -147,7 +156,7 @@ static __always_inline void allocated_at_call(struct pt_regs *ctx, struct heap_t
 
 	if (w && !bpf_probe_read_user(&pc, sizeof(pc), (void *)(cfa - 8)))
 		WALK_FROM_CALL(w, ctx, pc, cfa);
-	allocated(t, w, 0, size);
+	allocated(t, w, 0, size, 0);
 	if (w)
 		walk_release(w);
 }
@@ -230,8 +239,11 @@ static __always_inline void on_allocate(struct pt_regs *ctx, struct heap_thread 
 	}
 	p->cfa = cfa;
 	p->window = window;
-	if (p->kind == HEAP_REALLOC && p->ptr && !alloc_only)
+	if (p->kind == HEAP_REALLOC && p->ptr && !alloc_only) {
+		if (record)
+			p->called = bpf_ktime_get_ns();
 		p->old_known = !block_take(block_key(t, p->ptr), &p->old);
+	}
 }
 
 /* A realloc that gave nothing: for size 0 it was a free, else the old block is still there. */
@@ -240,6 +252,8 @@ static __always_inline void not_reallocated(struct heap_thread *t)
 	struct heap_pending *p = &t->pending;
 	struct heap_block old;
 
+	if (record && p->ptr && !p->size)
+		record_free(t, block_key(t, p->ptr), p->called);
 	if (!p->old_known)
 		return;
 	old = p->old;
@@ -255,8 +269,8 @@ int heap_return(struct pt_regs *ctx)
 	struct heap_thread *t = thread_of_current();
 	struct heap_pending *p;
 	struct heap_block old;
+	__u64 addr, old_key = 0;
 	struct walk *w;
-	__u64 addr;
 
 	if (!t || !t->pending.cfa || t->pending.cfa != probe_return_cfa(ctx))
 		return 0;
@@ -279,12 +293,17 @@ int heap_return(struct pt_regs *ctx)
 		old = p->old;
 		count_free(&old, t);
 	}
-	if (!wanted(t, p->size))
+	if (record && p->kind == HEAP_REALLOC && p->ptr)
+		old_key = block_key(t, p->ptr);
+	if (!wanted(t, p->size)) {
+		if (old_key)
+			record_free(t, old_key, p->called);
 		return 0;
+	}
 	w = walk_caller(t);
 	if (w)
 		WALK_FROM_RETURN(w, ctx);
-	allocated(t, w, addr, p->size);
+	allocated(t, w, addr, p->size, old_key);
 	if (w)
 		walk_release(w);
 	return 0;
@@ -346,6 +365,8 @@ static __always_inline void on_free(struct pt_regs *ctx, struct heap_thread *t, 
 		return;
 	if (!block_take(block_key(t, addr), &b)) {
 		count_free(&b, t);
+		if (record)
+			record_free(t, block_key(t, addr), 0);
 		t->freed = addr;
 		return;
 	}
@@ -355,6 +376,9 @@ static __always_inline void on_free(struct pt_regs *ctx, struct heap_thread *t, 
 	/* Of the old block in a realloc. */
 	if (p->cfa && is_under_way(p, cfa))
 		return;
+	/* Also of those that found no room in `live`. */
+	if (record)
+		record_free(t, block_key(t, addr), 0);
 	count_unknown_free(t, cfa);
 }
 

@@ -38,6 +38,12 @@ enum heap_kind {
 #define HEAP_MAX_PROCS	  16384
 
 /*
+ * The ring of records (--record): a busy thread makes 40 MB a second, and what keeps user space from
+ * reading, if only for its turn on a CPU, may take a second.
+ */
+#define HEAP_RECORD_SIZE (64 << 20)
+
+/*
  * A live block's key is its address, and in the bits above it the address space: a number that a
  * process has until it exits or runs another program, so that what was in memory before is not
  * found any more, whenever it is swept out.

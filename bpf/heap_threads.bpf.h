@@ -24,6 +24,7 @@ struct heap_pending {
 	__u16 window; /* when it was called */
 	__u32 old_known;
 	struct heap_block old; /* HEAP_REALLOC: was in `live`, if old_known */
+	__u64 called;	       /* HEAP_REALLOC, with --record: when */
 };
 
 #define HEAP_KNOWN_SITES 8

@@ -14,14 +14,15 @@ static const char usage_text[] =
 	"usage: periscope convert FILE.periscope [-o OUT]... [options]\n"
 	"\n"
 	"Writes a timeline that periscope timeline recorded, on any machine, in other formats.\n"
-	"Without -o: a report on standard output.\n"
+	"Without -o: a report on standard output. Of a recording of periscope heap --record: what\n"
+	"heaptrack_gui opens.\n"
 	"\n"
 	"  -o FILE           .html (a page to look at it, offline), .pftrace (ui.perfetto.dev),\n"
 	"                    .json (Chrome's trace events), .txt (report); of a profile: .pb.gz\n"
-	"                    (pprof), .folded, .svg (flame graph), .speedscope.json; may be given\n"
-	"                    several times\n"
+	"                    (pprof), .folded, .svg (flame graph), .speedscope.json; of a heap:\n"
+	"                    .heaptrack.gz; may be given several times\n"
 	"  --format NAME     html, pftrace, chrome, text, tables (the report as JSON), pprof,\n"
-	"                    folded, svg or speedscope, whatever the file is called\n"
+	"                    folded, svg, speedscope or heaptrack, whatever the file is called\n"
 	"  --profile KIND    which profile: network, sync, syscall, scheduler (time that threads\n"
 	"                    waited, by stack) or cpu (samples; default)\n"
 	"  -f                the profile as folded stacks on standard output\n"
@@ -36,7 +37,8 @@ static const char usage_text[] =
 	"  periscope convert t.periscope -o t.html\n"
 	"  periscope convert t.periscope -o t.pftrace -o t.txt\n"
 	"  periscope convert t.periscope --slower 50ms -o slow.json\n"
-	"  periscope convert t.periscope --profile sync -o locks.pb.gz\n";
+	"  periscope convert t.periscope --profile sync -o locks.pb.gz\n"
+	"  periscope convert h.periscope -o h.heaptrack.gz\n";
 
 struct options {
 	struct cli_common common;

@@ -20,6 +20,7 @@
 #include "lib/write_speedscope.h"
 #include "lib/write_svg.h"
 #include "lib/write_text.h"
+#include "cmd_heap_record.h"
 #include "periscope.h"
 
 static const char usage_text[] =
@@ -43,7 +44,7 @@ static const char usage_text[] =
 	"  --temporary N     a block is temporary when it is freed after at most N other\n"
 	"                    allocations of its thread (default 0)\n"
 	"\n"
-	"output (without -o and -f: a report on stdout):\n"
+	"output (without -o and -f: a report on stdout):\n" HEAP_HELP_RECORD
 	"  -i INTERVAL       while it runs: a report of who allocates, on a terminal in place, or\n"
 	"                    with -o the files, numbered (heap.1.pb.gz), of all until then\n"
 	"  --delta           with -i: what has changed since the one before\n"
@@ -89,6 +90,7 @@ struct options {
 	uint64_t min_size, max_size, max_live, temporary, older_ns;
 	bool alloc_only, per_thread, delta, force;
 	double duty, max_overhead; /* per cent */
+	struct heap_recording record;
 };
 
 static const struct format formats[] = {
@@ -167,6 +169,9 @@ static int check(void *arg)
 	if (o->alloc_only && o->type_given && o->type > HEAP_ALLOC_SPACE)
 		return cli_usage("without frees (--alloc-only, --duty) there is no %s",
 				 heap_type_names[o->type]);
+	if (o->alloc_only && o->record.path)
+		return cli_usage(
+			"without frees (--alloc-only, --duty) there is nothing to --record");
 	for (int i = 0; i < HEAP_NR_VIEWS && !status; i++) {
 		if (o->alloc_only && i != HEAP_VIEW_HEAP && o->views[i])
 			return cli_usage("without frees (--alloc-only, --duty) there is no view %s",
@@ -230,6 +235,7 @@ static void fill_summary(struct result *res)
 	if (st->stepped)
 		summary_u64(s, "slow-probes", st->stepped);
 	summary_u64(s, "processes", capture_heap_target(res->capture)->nr_seen);
+	heap_recording_summarize(&res->o->record, res->capture, s);
 }
 
 static int make_profile(struct result *res, const struct heap_snapshot *s, enum heap_view view,
@@ -470,6 +476,8 @@ static void tell(void *arg, const struct heap_cost *cost, enum heap_mode mode, d
 /* Has nothing been asked for that cannot be had without frees? */
 static bool may_narrow(const struct options *o)
 {
+	if (o->record.path)
+		return false;
 	for (int i = 0; i < HEAP_NR_VIEWS; i++)
 		if (i != HEAP_VIEW_HEAP && o->views[i])
 			return false;
@@ -499,6 +507,7 @@ static int run(void *arg)
 		.max_size = o->max_size,
 		.temporary = (uint32_t)o->temporary,
 		.peak = o->views[HEAP_VIEW_PEAK],
+		.record = o->record.path != NULL,
 		.alloc_only = o->alloc_only,
 		.duty = o->duty / 100,
 		.max_overhead = o->force ? 0 : o->max_overhead,
@@ -519,6 +528,8 @@ static int run(void *arg)
 			status = cli_fail("%s", capture_heap_ops.error(NULL));
 	}
 	if (!status)
+		status = heap_recording_open(&o->record, res.capture);
+	if (!status)
 		status =
 			cli_result_capture(&res.common, &o->common, &capture_heap_ops, res.capture);
 	cli_live_clear(&res.live);
@@ -527,6 +538,7 @@ static int run(void *arg)
 	heap_snapshot_release(&res.snapshot);
 	heap_snapshot_release(&res.before);
 	cli_result_release(&res.common);
+	status = heap_recording_close(&o->record, res.capture, status);
 	capture_heap_free(res.capture);
 	return status;
 }
@@ -553,6 +565,7 @@ static int heap_main(int argc, char **argv)
 		{ 0, "duty", CLI_PERCENT, .percent = &o.duty, .min = 0, .max = 100 },
 		{ 0, "max-overhead", CLI_PERCENT, .percent = &o.max_overhead, .max = 1000000 },
 		{ 0, "force", CLI_FLAG, .flag = &o.force },
+		{ 0, "record", CLI_STRING, .string = &o.record.path },
 	};
 	const struct cli_spec spec = {
 		.usage = usage_text,

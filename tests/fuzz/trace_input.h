@@ -21,6 +21,7 @@
 #include "lib/timeline_report.h"
 #include "lib/trace_file_writer.h"
 #include "lib/write_chrome.h"
+#include "lib/write_heaptrack.h"
 #include "lib/write_pftrace.h"
 #include "lib/write_report.h"
 
@@ -47,6 +48,7 @@ static inline void input_write(struct trace *t)
 	for (int i = 0; i < 2; i++) {
 		write_pftrace(&views[i], &o, &nowhere);
 		write_chrome(&views[i], &o, &nowhere);
+		write_heaptrack(&views[i], &o, &nowhere);
 		if (!timeline_report_init(&r, &views[i], 3, i)) {
 			write_report_text(r.report, &o, &nowhere);
 			write_report_json(r.report, &o, &nowhere);

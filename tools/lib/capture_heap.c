@@ -43,8 +43,12 @@ static int prepare(struct capture_heap *c)
 	b->rodata->temporary_others = c->o.temporary;
 	b->rodata->track_peak = c->o.peak;
 	b->rodata->nr_buckets = nr_buckets(c);
+	b->rodata->record = c->o.record;
 	bpf_program__set_autoload(b->progs.heap_fork, c->o.watch.children);
 	err = bpf_map__set_max_entries(b->maps.live, nr_buckets(c));
+	if (!err)
+		err = bpf_map__set_max_entries(b->maps.timeline,
+					       c->o.record ? HEAP_RECORD_SIZE : getpagesize());
 	if (!err)
 		err = attach_prepare(b->progs.heap_call);
 	if (!err)
@@ -92,6 +96,8 @@ static int on_thread(struct capture_heap *c, const struct heap_thread_event *e)
 	c->threads[serial].tid = e->tid;
 	memcpy(c->threads[serial].comm, e->comm, sizeof(e->comm));
 	c->threads[serial].comm[STACK_COMM_LEN - 1] = '\0';
+	if (c->record.writer)
+		heap_record_thread(&c->record, e->header.tgid, e->tid, c->threads[serial].comm);
 	return 0;
 }
 
@@ -182,6 +188,7 @@ void capture_heap_free(struct capture_heap *c)
 	free(c->threads);
 	free(c->execed);
 	heap_series_release(&c->series);
+	heap_record_release(&c->record);
 	heap_duty_release(&c->duty);
 	free(c);
 }
@@ -253,6 +260,13 @@ static int heap_add(void *capture, pid_t pid, bool before_exec)
 	int err = watch_add(&c->watch, pid, before_exec);
 
 	return err || !c->running || before_exec ? err : probe(c, pid);
+}
+
+int capture_heap_record(struct capture_heap *c, struct trace_chunks *to)
+{
+	int err = heap_record_init(&c->record, to, bpf_map__fd(c->bpf->maps.timeline));
+
+	return err ? watch_fail(&c->watch, err, "cannot record: %s", strerror(-err)) : 0;
 }
 
 static int attach_tracepoints(struct capture_heap *c)
@@ -447,6 +461,8 @@ static int heap_poll(void *capture)
 	probe_execed(c, now);
 	sweep(c, now);
 	heap_series_take(&c->series, &c->table, &c->watch.target, now, false);
+	if (c->record.writer)
+		heap_record_poll(&c->record, &c->watch, now);
 	return heap_duty_is_due(&c->duty, now) ? turn_window(c) : 0;
 }
 
@@ -465,6 +481,9 @@ static int heap_stop(void *capture)
 	/* This also waits for programs that are still running. */
 	heap_probes_release(&c->probes);
 	err = watch_poll(&c->watch);
+	if (!err && c->record.writer)
+		heap_record_finish(&c->record, &c->watch, bpf_map__fd(c->bpf->maps.seqs),
+				   c->ended_ns);
 	heap_table_sweep(&c->table, c->watch.target.nr_procs > 0);
 	heap_series_take(&c->series, &c->table, &c->watch.target, c->ended_ns, true);
 	return err;

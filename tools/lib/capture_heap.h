@@ -25,6 +25,7 @@
 #include "heap_table.h"
 #include "stacks.h"
 #include "target.h"
+#include "trace_file_writer.h"
 #include "watch.h"
 
 #define HEAP_MAX_LIVE 1000000 /* the default of max_live */
@@ -35,6 +36,7 @@ struct capture_heap_options {
 	uint64_t min_size, max_size; /* only blocks of these sizes, both included; max 0: any */
 	uint32_t temporary; /* a block freed with at most so many others since is temporary */
 	bool peak;	    /* follow the highest point */
+	bool record;	    /* for capture_heap_record() */
 	bool alloc_only;    /* count calls of malloc, look at no free and no result */
 	double duty;	    /* likewise, and only this share of the time; 0: all the time */
 	/*
@@ -96,6 +98,18 @@ struct capture_heap *capture_heap_new(const struct capture_heap_options *o);
 void capture_heap_free(struct capture_heap *c);
 
 extern const struct capture_ops capture_heap_ops;
+
+/*
+ * Before the start: every event goes to `to` as well, which is borrowed until the capture's end.
+ * Returns 0 or a negative errno. What fails later ends the recording, not the capture.
+ */
+int capture_heap_record(struct capture_heap *c, struct trace_chunks *to);
+/* A fact about the recording. Returns 0 or a negative errno. */
+int capture_heap_record_info(struct capture_heap *c, const char *key, const char *value);
+/* Why the recording ended: 0 or a negative errno. */
+int capture_heap_record_error(const struct capture_heap *c);
+/* All 0 if nothing is recorded. */
+void capture_heap_record_stats(const struct capture_heap *c, struct trace_writer_stats *ret);
 
 /* All sites now. Returns 0 or -ENOMEM; release *ret on success. */
 int capture_heap_snapshot(const struct capture_heap *c, struct heap_snapshot *ret);

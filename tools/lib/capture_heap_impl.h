@@ -8,6 +8,7 @@
 #include "heap.skel.h"
 #include "heap_duty.h"
 #include "heap_probes.h"
+#include "heap_record.h"
 
 /* A process that runs another program: its allocator may be another, too. */
 struct execed {
@@ -28,6 +29,7 @@ struct capture_heap {
 	struct execed *execed;
 	size_t nr_execed, cap_execed;
 	struct heap_series series;
+	struct heap_record record; /* its writer NULL: none */
 	struct heap_cost cost;
 	enum heap_mode mode;
 	struct heap_duty duty;

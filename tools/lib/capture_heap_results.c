@@ -135,6 +135,23 @@ uint64_t capture_heap_count(const struct capture_heap *c)
 	return sum.allocs;
 }
 
+int capture_heap_record_info(struct capture_heap *c, const char *key, const char *value)
+{
+	return trace_writer_info(c->record.writer, key, value);
+}
+
+int capture_heap_record_error(const struct capture_heap *c)
+{
+	return c->record.err;
+}
+
+void capture_heap_record_stats(const struct capture_heap *c, struct trace_writer_stats *ret)
+{
+	*ret = (struct trace_writer_stats){ 0 };
+	if (c->record.writer)
+		trace_writer_stats(c->record.writer, ret);
+}
+
 bool capture_heap_sees_frees(const struct capture_heap *c)
 {
 	return c->mode == HEAP_FOLLOW_ALL;

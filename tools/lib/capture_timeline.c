@@ -404,22 +404,6 @@ static int timeline_poll(void *capture)
 	return err ? write_failed(c, err) : 0;
 }
 
-/* Each CPU's last number: what did not come until it, is lost. */
-static int tell_losses(struct capture_timeline *c)
-{
-	uint64_t seqs[TIMELINE_MAX_CPUS];
-	int n = libbpf_num_possible_cpus(), err = 0;
-	__u32 zero = 0;
-
-	if (n <= 0 || n > TIMELINE_MAX_CPUS ||
-	    bpf_map_lookup_elem(bpf_map__fd(c->bpf->maps.seqs), &zero, seqs))
-		return -ENODEV;
-	for (int i = 0; i < n && !err; i++)
-		if (seqs[i])
-			err = trace_writer_lost(c->writer, i, seqs[i], c->ended);
-	return err;
-}
-
 static int timeline_stop(void *capture)
 {
 	struct capture_timeline *c = capture;
@@ -437,7 +421,7 @@ static int timeline_stop(void *capture)
 		return err;
 	err = c->record_err;
 	if (!err)
-		err = tell_losses(c);
+		err = timeline_tell_losses(c->writer, bpf_map__fd(c->bpf->maps.seqs), c->ended);
 	if (!err)
 		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms, 0);
 	if (!err)

@@ -12,6 +12,7 @@
 #include "profile.h"
 #include "timeline_report.h"
 #include "util.h"
+#include "write_heaptrack.h"
 #include "write_report.h"
 
 #define SLOWEST	   10  /* requests shown one by one */
@@ -101,6 +102,23 @@ static int make_report(struct models *m, bool for_programs, const struct report 
 	return err;
 }
 
+/* A recording of allocations is no timeline. Returns 0 or an exit status after the message. */
+static int check_format(const struct cli_trace *t, const struct format *f)
+{
+	const struct timeline_filter *filter = &t->view.filter;
+	bool heaptrack = f->write_timeline == write_heaptrack;
+
+	if (!heaptrack && trace_is_heap(t->view.trace))
+		return cli_fail(
+			"'%s' is of periscope heap --record: -o FILE.heaptrack.gz is made of "
+			"it, for heaptrack_gui and heaptrack_print",
+			t->path);
+	if (heaptrack && (filter->route || filter->slower))
+		return cli_fail(
+			"allocations can be chosen by --from, --to and --tid, not by requests");
+	return 0;
+}
+
 static int write_one(struct models *m, const struct format *f, struct sink *out)
 {
 	struct cli_trace *t = m->t;
@@ -130,6 +148,10 @@ static int fail(const struct cli_trace *t, const char *path, int err)
 			t->path);
 	if (t->view.trace->err)
 		return cli_fail("cannot read '%s': %s", t->path, strerror(-t->view.trace->err));
+	if (err == -ENODATA)
+		return cli_fail(
+			"'%s' holds no allocations: periscope heap --record makes files that do",
+			t->path);
 	return cli_fail("cannot write %s: %s", path, strerror(-err));
 }
 
@@ -160,6 +182,9 @@ int cli_trace_write(struct cli_trace *t, struct cli_outputs *o)
 	for (size_t i = 0; i < o->nr && !err && !status; i++) {
 		struct cli_output *out = &o->items[i];
 
+		status = check_format(t, out->format);
+		if (status)
+			break;
 		err = write_one(&m, out->format, output_sink(out->output));
 		if (!err)
 			err = output_commit(out->output);
@@ -188,6 +213,11 @@ int cli_trace_stdout(struct cli_trace *t, const char *format)
 		err = format_find(timeline_formats, "", format, &f);
 	if (!err)
 		err = output_open("-", &out);
+	if (!err && check_format(t, f)) {
+		output_free(out);
+		models_release(&m);
+		return 1;
+	}
 	if (!err) {
 		if (isatty(STDOUT_FILENO) || getenv("COLUMNS"))
 			m.options.width = cli_width(STDOUT_FILENO);

@@ -80,6 +80,9 @@ const struct event_kind_info event_kinds[EVT_NR] = {
 	[EVT_SIGNAL] = KIND("signal", false, { "signo", UINT }, { "code", INT }, { "address", HEX },
 			    { "stack", STACK }),
 	[EVT_CLOCK] = KIND("clock", false, { "realtime", UINT }),
+	[EVT_ALLOC] = KIND("alloc", false, { "block", HEX }, { "size", UINT }, { "stack", STACK },
+			   { "old", HEX }, { "called", TIME }),
+	[EVT_FREE] = KIND("free", false, { "block", HEX }, { "called", TIME }),
 };
 /* clang-format on */
 

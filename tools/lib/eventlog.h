@@ -135,6 +135,12 @@ struct event {
 		struct {
 			uint64_t realtime;
 		} clock;
+		struct {
+			uint64_t block, size, stack, old, called;
+		} alloc;
+		struct {
+			uint64_t block, called;
+		} free;
 	};
 	/*
 	 * Of kinds that take arguments, nr_args of them, each name once. Borrowed by a writer during

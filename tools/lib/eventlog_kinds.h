@@ -95,6 +95,15 @@
  *			guilty thread. Arguments.
  *   SIGNAL		tid gets a signal. signo; code: si_code; address: si_addr; stack.
  *   CLOCK		realtime: ns since 1970 at this moment. At the begin, and when the clock was set.
+ *
+ * Memory: every block of periscope heap --record
+ *
+ *   ALLOC		tid was given a block. block: its address, and above its low 47 bits the number of
+ *			the address space, so that two processes' blocks differ; size: as asked for; stack;
+ *			old: the block that a realloc has taken for it, which tid asked for at called. (In
+ *			between others may have been given old's address: that is another block then.)
+ *   FREE		tid gives a block back. block; called: if not 0, the call began then, and the
+ *			address may have been given out again since, as above.
  */
 enum event_kind {
 	EVT_NONE = 0,
@@ -133,6 +142,8 @@ enum event_kind {
 	EVT_TRIGGER = 33,
 	EVT_SIGNAL = 34,
 	EVT_CLOCK = 35,
+	EVT_ALLOC = 36,
+	EVT_FREE = 37,
 	EVT_NR,
 };
 

@@ -6,6 +6,7 @@
 
 #include "write_chrome.h"
 #include "write_folded.h"
+#include "write_heaptrack.h"
 #include "write_html.h"
 #include "write_pftrace.h"
 #include "write_pprof.h"
@@ -39,6 +40,7 @@ const struct format timeline_formats[] = {
 	{ "speedscope", ".speedscope.json", "speedscope profile", .write = write_speedscope },
 	{ "html", ".html", "page to look at it", .write_timeline = write_html },
 	{ "chrome", ".json", "Chrome trace", .write_timeline = write_chrome },
+	{ "heaptrack", ".heaptrack.gz", "heaptrack's data", .write_timeline = write_heaptrack },
 	{ "text", ".txt", "report", .write_report = write_report_text },
 	{ "tables", NULL, "report as JSON", .write_report = write_report_json },
 	{ 0 },

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "timeline_told.h"
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
 #include <stdlib.h>
 
+#include "timeline_records.h"
 #include "trace_file_symbols.h"
 #include "util.h"
 
@@ -108,21 +112,41 @@ static int tell_stacks(struct telling *c)
 	return err;
 }
 
-int timeline_tell(struct timeline_told *told, const struct watch *watch,
-		  struct trace_writer *writer, const struct ksyms *ksyms, uint32_t max_symbols)
+int timeline_tell_stacks(struct timeline_told *told, const struct watch *watch,
+			 struct trace_writer *writer)
 {
 	struct telling c = { told, watch, writer };
 	int err = tell_objects(&c);
 
 	if (!err)
 		err = tell_mappings(&c);
-	if (!err)
-		err = tell_stacks(&c);
+	return err ? err : tell_stacks(&c);
+}
+
+int timeline_tell(struct timeline_told *told, const struct watch *watch,
+		  struct trace_writer *writer, const struct ksyms *ksyms, uint32_t max_symbols)
+{
+	int err = timeline_tell_stacks(told, watch, writer);
+
 	if (!told->next_symbol)
 		told->next_symbol = 1;
 	if (!err)
 		err = trace_symbols_write(writer, &watch->target.objects, ksyms, &told->next_symbol,
 					  max_symbols);
+	return err;
+}
+
+int timeline_tell_losses(struct trace_writer *writer, int seqs_fd, uint64_t ended)
+{
+	uint64_t seqs[TIMELINE_MAX_CPUS];
+	int n = libbpf_num_possible_cpus(), err = 0;
+	__u32 zero = 0;
+
+	if (n <= 0 || n > TIMELINE_MAX_CPUS || bpf_map_lookup_elem(seqs_fd, &zero, seqs))
+		return -ENODEV;
+	for (int i = 0; i < n && !err; i++)
+		if (seqs[i])
+			err = trace_writer_lost(writer, i, seqs[i], ended);
 	return err;
 }
 

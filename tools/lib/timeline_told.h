@@ -31,6 +31,14 @@ struct timeline_told {
  */
 int timeline_tell(struct timeline_told *told, const struct watch *watch,
 		  struct trace_writer *writer, const struct ksyms *ksyms, uint32_t max_symbols);
+/* The same without any names. */
+int timeline_tell_stacks(struct timeline_told *told, const struct watch *watch,
+			 struct trace_writer *writer);
+/*
+ * Tell of what is missing until the end of a recording at `ended`: each CPU's last number is in the
+ * map `seqs` (bpf/timeline_log.bpf.h). Returns 0 or a negative errno.
+ */
+int timeline_tell_losses(struct trace_writer *writer, int seqs_fd, uint64_t ended);
 void timeline_told_release(struct timeline_told *told);
 
 #endif

@@ -10,13 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "gzip_sink.h"
 #include "profile.pb-c.h"
 #include "sink.h"
 #include "strbuf.h"
 
-#define CHUNK	   (64 * 1024)
 #define GZIP_LEVEL 6
 
 #define pb_profile Perftools__Profiles__Profile
@@ -30,28 +29,10 @@ static const char *const own_strings[NR_OWN_STRINGS] = {
 
 struct pprof_file {
 	const struct profile *p;
-	struct sink *out;
-	z_stream z;
-	unsigned char *compressed; /* CHUNK bytes */
-	unsigned char *packed;	   /* of one part */
+	struct gzip_sink out;
+	unsigned char *packed; /* of one part */
 	size_t cap_packed;
 };
-
-static int compress_part(struct pprof_file *w, size_t len, int flush)
-{
-	int err = 0;
-
-	w->z.next_in = w->packed;
-	w->z.avail_in = (uInt)len;
-	do {
-		w->z.next_out = w->compressed;
-		w->z.avail_out = CHUNK;
-		if (deflate(&w->z, flush) == Z_STREAM_ERROR)
-			return -EINVAL;
-		err = sink_write(w->out, w->compressed, CHUNK - w->z.avail_out);
-	} while (!err && !w->z.avail_out);
-	return err;
-}
 
 static int emit(struct pprof_file *w, const pb_profile *part)
 {
@@ -69,7 +50,7 @@ static int emit(struct pprof_file *w, const pb_profile *part)
 		w->cap_packed = cap;
 	}
 	perftools__profiles__profile__pack(part, w->packed);
-	return compress_part(w, len, Z_NO_FLUSH);
+	return sink_write(&w->out.sink, w->packed, len);
 }
 
 static int emit_types(struct pprof_file *w)
@@ -311,7 +292,7 @@ static int emit_header(struct pprof_file *w, size_t default_type)
 int write_pprof(const struct profile *p, const struct write_options *o, struct sink *out)
 {
 	size_t default_type = o->type == PROFILE_NONE ? p->default_type : o->type;
-	struct pprof_file w = { .p = p, .out = out };
+	struct pprof_file w = { .p = p };
 	int (*const steps[])(struct pprof_file *) = {
 		emit_types,	emit_samples,	emit_mappings,
 		emit_locations, emit_functions, emit_strings,
@@ -320,17 +301,15 @@ int write_pprof(const struct profile *p, const struct write_options *o, struct s
 
 	if (default_type && default_type >= p->nr_types)
 		return -EINVAL;
-	/* 15 bits of window, and 16 more ask zlib for a gzip header (zlib.h); it holds no time. */
-	if (deflateInit2(&w.z, GZIP_LEVEL, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return -ENOMEM;
-	w.compressed = malloc(CHUNK);
-	err = w.compressed ? emit_header(&w, default_type) : -ENOMEM;
+	err = gzip_sink_init(&w.out, out, GZIP_LEVEL);
+	if (err)
+		return err;
+	err = emit_header(&w, default_type);
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && !err; i++)
 		err = steps[i](&w);
 	if (!err)
-		err = compress_part(&w, 0, Z_FINISH);
-	deflateEnd(&w.z);
-	free(w.compressed);
+		err = gzip_sink_finish(&w.out);
+	gzip_sink_release(&w.out);
 	free(w.packed);
 	return err;
 }
