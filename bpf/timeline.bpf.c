@@ -424,16 +424,25 @@ int BPF_PROG(timeline_io_complete, struct request *rq, int error, unsigned int b
 }
 
 SEC("?tp_btf/signal_deliver")
-int BPF_PROG(timeline_signal, int sig, struct kernel_siginfo *info)
+int BPF_PROG(timeline_signal, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
 {
+	struct timeline_record *r;
 	struct target_ids ids;
 	__u64 stack;
 
 	if (!current_is_ours(&ids))
 		return 0;
 	stack = current_stack(ctx, ids, false);
-	put4(EVT_SIGNAL, ids.tid, sig, (__s64)BPF_CORE_READ(info, si_code),
-	     (__u64)BPF_CORE_READ(info, _sifields._sigfault._addr), stack);
+	r = RESERVE(EVT_SIGNAL, ids.tid, 5);
+	if (!r)
+		return 0;
+	r->v[0] = sig;
+	r->v[1] = (__s64)BPF_CORE_READ(info, si_code);
+	r->v[2] = (__u64)BPF_CORE_READ(info, _sifields._sigfault._addr);
+	r->v[3] = stack;
+	/* asm-generic/signal-defs.h: SIG_DFL is 0. */
+	r->v[4] = BPF_CORE_READ(ka, sa.sa_handler) ? EVENT_SIGNAL_HANDLED : 0;
+	submit(r);
 	return 0;
 }
 

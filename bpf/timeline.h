@@ -35,11 +35,54 @@ struct timeline_record {
 _Static_assert(sizeof(struct timeline_record) == TIMELINE_HEAD + TIMELINE_WORDS * 8 + TIMELINE_TEXT,
 	       "shared with BPF");
 
+/* How a trigger compares an argument of a probe: as signed numbers. */
+enum timeline_op {
+	TIMELINE_ANY, /* not at all: always */
+	TIMELINE_GT,
+	TIMELINE_GE,
+	TIMELINE_LT,
+	TIMELINE_LE,
+	TIMELINE_EQ,
+	TIMELINE_NE,
+};
+
+struct timeline_condition {
+	__s64 value;
+	__u8 op;     /* enum timeline_op */
+	__u8 arg;    /* from 0 */
+	__u8 narrow; /* one without an upper half is an int: a function's register does not tell */
+	__u8 reserved[5];
+};
+
+/* 1 or 0. */
+static inline int timeline_holds(const struct timeline_condition *c, __u64 word)
+{
+	__s64 value = c->narrow && !(word >> 32) ? (__s32)word : (__s64)word;
+
+	switch (c->op) {
+	case TIMELINE_GT:
+		return value > c->value;
+	case TIMELINE_GE:
+		return value >= c->value;
+	case TIMELINE_LT:
+		return value < c->value;
+	case TIMELINE_LE:
+		return value <= c->value;
+	case TIMELINE_EQ:
+		return value == c->value;
+	case TIMELINE_NE:
+		return value != c->value;
+	default:
+		return 1;
+	}
+}
+
 /* A probe of the target, an element of `sites`, by the id in its cookie. */
 struct timeline_site {
 	__u8 words; /* arguments that are recorded, from the first on */
 	__u8 text;  /* the argument that is a string, plus one; 0: none */
-	__u8 reserved[2];
+	__u8 reserved[6];
+	struct timeline_condition when; /* else it is not recorded */
 };
 
 /* Groups of events, knobs of user space. */

@@ -44,8 +44,11 @@ static __always_inline void put_site(__u32 kind, __u32 tid, __u32 id,
 				     const struct timeline_site *site, const __u64 *v)
 {
 	struct timeline_record *r;
-	__u32 text = site->text;
+	__u32 text = site->text, arg = site->when.arg % ARGS;
 
+	barrier_var(arg);
+	if (!timeline_holds(&site->when, v[arg % ARGS]))
+		return;
 	if (text) {
 		text = (text - 1) % ARGS;
 		barrier_var(text);

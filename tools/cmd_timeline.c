@@ -56,6 +56,7 @@ static const char usage_text[] =
 	"  --before TIME, --after TIME   of the trigger, in its dump (all; 500ms)\n"
 	"  --cooldown TIME      from a dump to the next trigger that counts (10s)\n"
 	"  --keep N             dumps that stay, older ones are removed (10; 0: all)\n"
+	"  --disk SIZE          that all dumps together may take; older ones are removed first\n"
 	"  -o DIR               where dumps are written (the current directory)\n"
 	"  --dump               tell the recorder of -p, or all, to dump now; prints the file's name.\n"
 	"                       So does SIGUSR2, and coworkingd's GET /trace\n"
@@ -129,24 +130,11 @@ void timeline_engine_options(const struct timeline_options *o, struct capture_ti
 		.nr_usdt = o->usdt.nr,
 		.functions = o->functions.items,
 		.nr_functions = o->functions.nr,
+		.wishes = o->wishes,
+		.nr_wishes = o->nr_wishes,
 		.max_functions = o->max_functions,
 	};
 	parse_groups(o, &ret->groups);
-}
-
-/* What triggers on probes need is recorded as well. */
-static int add_trigger_probes(struct timeline_options *o)
-{
-	for (size_t i = 0; i < o->trigger_texts.nr; i++) {
-		struct cli_strings *list = o->triggers[i].usdt ? &o->usdt : &o->functions;
-
-		if (o->triggers[i].kind != TRIGGER_PROBE)
-			continue;
-		if (array_grow((void **)&list->items, list->nr, &list->cap, sizeof(*list->items)))
-			return cli_fail("out of memory");
-		list->items[list->nr++] = o->triggers[i].probe;
-	}
-	return 0;
 }
 
 static int check(void *arg)
@@ -170,7 +158,7 @@ static int check(void *arg)
 					       &o->flight_ns);
 		if (!status)
 			status = timeline_parse_triggers(o);
-		return status ? status : add_trigger_probes(o);
+		return status;
 	}
 	if (!o->common.duration_ns && !o->common.target.command)
 		o->common.duration_ns = DEFAULT_SECONDS * UINT64_C(1000000000);
@@ -212,7 +200,7 @@ void timeline_summary(struct cli_result *res, struct capture_timeline *c)
 	}
 }
 
-static void add_infos(struct capture_timeline *c, const struct timeline_options *o)
+void timeline_infos(struct capture_timeline *c, const struct timeline_options *o)
 {
 	char text[64];
 	struct utsname u;
@@ -225,6 +213,8 @@ static void add_infos(struct capture_timeline *c, const struct timeline_options 
 	capture_timeline_info(c, "periscope", PERISCOPE_VERSION);
 	snprintf(text, sizeof(text), "%" PRIu64, o->hz);
 	capture_timeline_info(c, "hz", text);
+	if (o->flight)
+		capture_timeline_info(c, "flight", o->flight);
 }
 
 static uint64_t realtime_ns(void)
@@ -251,7 +241,7 @@ static int capture(struct timeline_options *o, struct capture_timeline *c,
 
 	if (capture_timeline_open(c, file))
 		return cli_fail("%s", capture_timeline_ops.error(c));
-	add_infos(c, o);
+	timeline_infos(c, o);
 	status = cli_result_capture(&res, &o->common, &capture_timeline_ops, c);
 	if (!status) {
 		timeline_summary(&res, c);
@@ -382,6 +372,7 @@ static void release(struct timeline_options *o)
 	for (size_t i = 0; i < o->nr_triggers; i++)
 		trigger_release(&o->triggers[i]);
 	free(o->triggers);
+	free(o->wishes);
 	free(o->outputs.items);
 	free(o->events.items);
 	free(o->functions.items);
@@ -414,6 +405,7 @@ static int timeline_main(int argc, char **argv)
 		{ 0, "after", CLI_TIME, .number = &o.after_ns },
 		{ 0, "cooldown", CLI_TIME, .number = &o.cooldown_ns },
 		{ 0, "keep", CLI_NUMBER, .number = &o.keep, .max = 1000000 },
+		{ 0, "disk", CLI_SIZE, .number = &o.disk },
 		{ 0, "dump", CLI_FLAG, .flag = &o.dump },
 		{ 0, "limits", CLI_STRING, .string = &o.limits },
 	};

@@ -22,8 +22,9 @@ struct timeline_options {
 	uint64_t flight_ns;
 	struct cli_strings trigger_texts;
 	struct trigger *triggers;
-	size_t nr_triggers;
-	uint64_t before_ns, after_ns, cooldown_ns, keep;
+	struct timeline_wish *wishes; /* of triggers on probes, in their order */
+	size_t nr_triggers, nr_wishes;
+	uint64_t before_ns, after_ns, cooldown_ns, keep, disk;
 	bool dump;
 	const char *limits;
 };
@@ -31,6 +32,9 @@ struct timeline_options {
 /* What of the engine's options follows from the command line. */
 void timeline_engine_options(const struct timeline_options *o,
 			     struct capture_timeline_options *ret);
+
+/* The facts of a recording, for its head. */
+void timeline_infos(struct capture_timeline *c, const struct timeline_options *o);
 
 /* Put the figures of a recording into the summary. */
 struct cli_result;

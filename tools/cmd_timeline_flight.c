@@ -73,8 +73,11 @@ int timeline_parse_triggers(struct timeline_options *o)
 	size_t n = o->trigger_texts.nr + 1;
 	const char *why;
 
+	if (n > TRIGGERS_MAX)
+		return cli_usage("at most %u --trigger", TRIGGERS_MAX - 1);
 	o->triggers = calloc(n, sizeof(*o->triggers));
-	if (!o->triggers)
+	o->wishes = calloc(n, sizeof(*o->wishes));
+	if (!o->triggers || !o->wishes)
 		return cli_fail("out of memory");
 	for (size_t i = 0; i < o->trigger_texts.nr; i++) {
 		int err = trigger_parse(o->trigger_texts.items[i], &o->triggers[i], &why);
@@ -88,6 +91,14 @@ int timeline_parse_triggers(struct timeline_options *o)
 	if (trigger_parse("coworking:trace__request", &o->triggers[o->nr_triggers], &why))
 		return cli_fail("out of memory");
 	o->triggers[o->nr_triggers++].text = "GET /trace";
+	for (size_t i = 0; i < n; i++)
+		if (o->triggers[i].kind == TRIGGER_PROBE)
+			o->wishes[o->nr_wishes++] = (struct timeline_wish){
+				.pattern = o->triggers[i].probe,
+				.usdt = o->triggers[i].usdt,
+				.optional = i == n - 1,
+				.when = o->triggers[i].when,
+			};
 	return 0;
 }
 
@@ -160,6 +171,9 @@ static int tick(struct recorder *r, bool last)
 		asked = 0;
 		flight_ask(r->flight, "SIGUSR2", now);
 	}
+	/* Of a target that has ended the last seconds are those before its end. */
+	if (!last)
+		trace_ring_time(flight_ring(r->flight), now);
 	listen_to(r, now);
 	do {
 		if (flight_done(r->flight, last, &d))
@@ -227,6 +241,7 @@ int timeline_fly(struct timeline_options *o)
 		.after_ns = o->after_ns,
 		.cooldown_ns = o->cooldown_ns,
 		.keep = o->keep,
+		.max_disk = o->disk,
 		.dir = dump_dir(o),
 		.pid = o->common.target.pids.nr ? o->common.target.pids.items[0] : getpid(),
 	};
@@ -242,8 +257,8 @@ int timeline_fly(struct timeline_options *o)
 		goto out;
 	}
 	timeline_engine_options(o, &co);
-	/* Each thread's state is told four times in the time that is kept: a dump begins soon. */
-	co.key_ns = MIN(o->flight_ns / 4, UINT64_C(5000000000));
+	/* Each chunk begins with every thread's state: whichever is a dump's first, all is known. */
+	co.key_ns = 1;
 	co.triggers = r.triggers;
 	co.on_hit = on_hit;
 	co.hit_arg = &r;
@@ -252,10 +267,12 @@ int timeline_fly(struct timeline_options *o)
 		fprintf(stderr, "no socket for --dump: %s\n", strerror(-err));
 	r.capture = capture_timeline_new(&co);
 	if (r.capture &&
-	    !capture_timeline_open(r.capture, trace_ring_chunks(flight_ring(r.flight))))
+	    !capture_timeline_open(r.capture, trace_ring_chunks(flight_ring(r.flight)))) {
+		timeline_infos(r.capture, o);
 		status = record(&r);
-	else
+	} else {
 		status = cli_fail("%s", capture_timeline_ops.error(r.capture));
+	}
 out:
 	flight_control_release(&r.control);
 	capture_timeline_free(r.capture);

@@ -212,6 +212,14 @@ struct kernel_siginfo {
 	union __sifields _sifields;
 };
 
+struct sigaction {
+	void (*sa_handler)(int);
+};
+
+struct k_sigaction {
+	struct sigaction sa;
+};
+
 /* linux/blkdev.h, linux/blk-mq.h */
 struct gendisk {
 	int major;

@@ -70,15 +70,18 @@ static void dump(struct fixture *f, uint64_t from)
 				.end = START + f->next * MS,
 				.start = START + f->next * MS,
 				.realtime = REALTIME };
-	uint64_t bytes = 0;
-	int err = 1;
+	struct trace_dumped done = { .err = 1 };
+	uint64_t most = trace_ring_dump_size(f->ring);
 
+	unlink(f->path);
 	assert_int_equal(trace_ring_dump(f->ring, &d), 0);
 	assert_int_equal(trace_ring_dump(f->ring, &d), -EBUSY);
-	assert_int_equal(trace_ring_dumped(f->ring, true, &err, &bytes), 1);
-	assert_int_equal(err, 0);
-	assert_true(bytes > 0);
-	assert_int_equal(trace_ring_dumped(f->ring, true, &err, &bytes), 0);
+	assert_int_equal(trace_ring_dumped(f->ring, true, &done), 1);
+	assert_int_equal(done.err, 0);
+	assert_string_equal(done.path, f->path);
+	assert_in_range(done.bytes, 1, most);
+	free(done.path);
+	assert_int_equal(trace_ring_dumped(f->ring, true, &done), 0);
 }
 
 /* The dump's counters run without a gap up to the last. Returns the first. */
@@ -142,6 +145,14 @@ static void test_time_limit(void **state)
 	trace_ring_stats(f.ring, &st);
 	assert_true(st.dropped >= first);
 	assert_int_equal(st.oldest, START + first * MS);
+	/* Time goes by, and nothing happens. */
+	trace_ring_time(f.ring, START + 1250 * MS);
+	trace_ring_stats(f.ring, &st);
+	assert_in_range(st.oldest, START + (1250 - 300 - 21) * MS, START + (1250 - 300) * MS);
+	trace_ring_time(f.ring, START + 5000 * MS);
+	trace_ring_stats(f.ring, &st);
+	assert_int_equal(st.oldest, 0);
+	assert_int_equal(st.bytes, 0);
 	end(&f);
 }
 
@@ -184,16 +195,16 @@ static void test_from(void **state)
 static void test_no_such_folder(void **state)
 {
 	struct trace_dump d = { .path = "/nonexistent/x.periscope", .end = START + 1 };
-	uint64_t bytes;
+	struct trace_dumped done;
 	struct fixture f;
-	int err = 0;
 
 	(void)state;
 	begin(&f, 0, 0);
 	record(&f, 40);
 	assert_int_equal(trace_ring_dump(f.ring, &d), 0);
-	assert_int_equal(trace_ring_dumped(f.ring, true, &err, &bytes), 1);
-	assert_int_equal(err, -ENOENT);
+	assert_int_equal(trace_ring_dumped(f.ring, true, &done), 1);
+	assert_int_equal(done.err, -ENOENT);
+	assert_null(done.path);
 	dump(&f, 0);
 	assert_int_equal(read_back(&f), 0);
 	end(&f);
@@ -209,6 +220,11 @@ static bool hit(struct flight *f, const struct trigger *t, uint64_t time)
 	struct trigger_hit h = { .trigger = t, .time = time, .begin = time };
 
 	return flight_hit(f, &h);
+}
+
+static void remove_dumps(void)
+{
+	assert_int_equal(system("rm -f /tmp/0-20231114T221320.000Z-*.periscope"), 0);
 }
 
 static void finish(struct flight *f, const char *why)
@@ -249,7 +265,66 @@ static void test_cooldown_and_last_words(void **state)
 	assert_int_equal(st.suppressed, 3);
 	assert_int_equal(st.removed, 1); /* two stay */
 	flight_free(f);
-	assert_int_equal(system("rm -f /tmp/0-20231114T221320.000Z-*.periscope"), 0);
+	remove_dumps();
+}
+
+/* Asking is not what a cool-down is about; a trigger that comes then marks what was asked for. */
+static void test_asked_meanwhile(void **state)
+{
+	struct flight_options o = { .dir = "/tmp", .cooldown_ns = UINT64_MAX / 2 };
+	struct flight *f = flight_new(&o);
+
+	(void)state;
+	assert_int_not_equal(flight_ask(f, "asked", 1), 0);
+	finish(f, "asked");
+	assert_int_not_equal(flight_ask(f, "asked", 2), 0);
+	assert_true(hit(f, &slow, 2));
+	finish(f, "latency>5ms");
+	assert_false(hit(f, &slow, 3));
+	flight_free(f);
+	remove_dumps();
+}
+
+/* All at one moment, for one cause: none replaces another; and no more bytes than allowed. */
+static void test_names_and_room(void **state)
+{
+	struct flight_options o = { .dir = "/tmp" };
+	struct flight *f = flight_new(&o);
+	struct flight_dump d;
+	struct flight_stats st;
+	uint64_t size;
+
+	(void)state;
+	remove_dumps();
+	for (int i = 0; i < 3; i++) {
+		flight_ask(f, "asked", 1);
+		finish(f, "asked");
+	}
+	assert_int_equal(access("/tmp/0-20231114T221320.000Z-asked.periscope", F_OK), 0);
+	assert_int_equal(access("/tmp/0-20231114T221320.000Z-asked-3.periscope", F_OK), 0);
+	size = trace_ring_dump_size(flight_ring(f));
+	flight_free(f);
+	remove_dumps();
+
+	o.max_disk = size * 2;
+	f = flight_new(&o);
+	for (int i = 0; i < 5; i++) {
+		flight_ask(f, "asked", 1);
+		finish(f, "asked");
+	}
+	flight_stats(f, &st);
+	assert_in_range(st.removed, 1, 3);
+	assert_int_equal(st.dumps, 5);
+	assert_true((5 - st.removed) * (st.bytes / 5) <= o.max_disk);
+	flight_free(f);
+	o.max_disk = size - 1;
+	f = flight_new(&o);
+	flight_ask(f, "asked", 1);
+	assert_int_equal(flight_write(f, 0, REALTIME), -EDQUOT);
+	assert_int_equal(flight_done(f, true, &d), 1);
+	assert_int_equal(d.err, -EDQUOT);
+	flight_free(f);
+	remove_dumps();
 }
 
 int main(void)
@@ -261,6 +336,8 @@ int main(void)
 		cmocka_unit_test(test_from),
 		cmocka_unit_test(test_no_such_folder),
 		cmocka_unit_test(test_cooldown_and_last_words),
+		cmocka_unit_test(test_asked_meanwhile),
+		cmocka_unit_test(test_names_and_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

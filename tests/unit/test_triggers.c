@@ -14,29 +14,29 @@
 
 #define MS UINT64_C(1000000)
 
-static void accepts(const char *text, enum trigger_kind kind, enum trigger_op op, uint64_t value)
+static void accepts(const char *text, enum trigger_kind kind, enum timeline_op op, uint64_t value)
 {
 	struct trigger t;
 	const char *why;
 
 	assert_int_equal(trigger_parse(text, &t, &why), 0);
 	assert_int_equal(t.kind, kind);
-	assert_int_equal(t.op, op);
-	assert_int_equal(t.value, value);
+	assert_int_equal(t.when.op, op);
+	assert_int_equal(t.when.value, value);
 	trigger_release(&t);
 }
 
 static void test_conditions(void **state)
 {
 	(void)state;
-	accepts("latency>50ms", TRIGGER_LATENCY, TRIGGER_GT, 50 * MS);
-	accepts("latency>=1s", TRIGGER_LATENCY, TRIGGER_GE, 1000 * MS);
-	accepts("status>=500", TRIGGER_STATUS, TRIGGER_GE, 500);
-	accepts("status!=200", TRIGGER_STATUS, TRIGGER_NE, 200);
-	accepts("status==503", TRIGGER_STATUS, TRIGGER_EQ, 503);
-	accepts("blocked>0.5s", TRIGGER_BLOCKED, TRIGGER_GT, 500 * MS);
-	accepts("runqueue>20ms", TRIGGER_RUNQUEUE, TRIGGER_GT, 20 * MS);
-	accepts("rss>512MB", TRIGGER_RSS, TRIGGER_GT, UINT64_C(512) << 20);
+	accepts("latency>50ms", TRIGGER_LATENCY, TIMELINE_GT, 50 * MS);
+	accepts("latency>=1s", TRIGGER_LATENCY, TIMELINE_GE, 1000 * MS);
+	accepts("status>=500", TRIGGER_STATUS, TIMELINE_GE, 500);
+	accepts("status!=200", TRIGGER_STATUS, TIMELINE_NE, 200);
+	accepts("status==503", TRIGGER_STATUS, TIMELINE_EQ, 503);
+	accepts("blocked>0.5s", TRIGGER_BLOCKED, TIMELINE_GT, 500 * MS);
+	accepts("runqueue>20ms", TRIGGER_RUNQUEUE, TIMELINE_GT, 20 * MS);
+	accepts("rss>512MB", TRIGGER_RSS, TIMELINE_GT, UINT64_C(512) << 20);
 	accepts("signal", TRIGGER_SIGNAL, 0, 0);
 	accepts("exit", TRIGGER_EXIT, 0, 0);
 	accepts("oom", TRIGGER_OOM, 0, 0);
@@ -51,18 +51,17 @@ static void test_probes(void **state)
 	assert_int_equal(trigger_parse("shop:sold(arg3<=-7)", &t, &why), 0);
 	assert_string_equal(t.probe, "shop:sold");
 	assert_true(t.usdt);
-	assert_false(t.any);
-	assert_int_equal(t.arg, 2);
-	assert_int_equal(t.op, TRIGGER_LE);
-	assert_int_equal((int64_t)t.value, -7);
+	assert_int_equal(t.when.arg, 2);
+	assert_int_equal(t.when.op, TIMELINE_LE);
+	assert_int_equal(t.when.value, -7);
 	trigger_release(&t);
 	assert_int_equal(trigger_parse("ns::fail()", &t, &why), 0);
 	assert_string_equal(t.probe, "ns::fail");
 	assert_false(t.usdt);
-	assert_true(t.any);
+	assert_int_equal(t.when.op, TIMELINE_ANY);
 	trigger_release(&t);
 	assert_int_equal(trigger_parse("write(arg1==0x10)", &t, &why), 0);
-	assert_int_equal(t.value, 16);
+	assert_int_equal(t.when.value, 16);
 	trigger_release(&t);
 }
 
@@ -91,7 +90,7 @@ static void test_refused(void **state)
 		"f(arg99999999==1)",
 		"blocked>-1s",
 	};
-	struct trigger t = { .arg = 77 };
+	struct trigger t = { .when.arg = 77 };
 	const char *why;
 
 	(void)state;
@@ -100,7 +99,7 @@ static void test_refused(void **state)
 		if (trigger_parse(bad[i], &t, &why) != -EINVAL)
 			fail_msg("'%s' was accepted", bad[i]);
 		assert_non_null(why);
-		assert_int_equal(t.arg, 77);
+		assert_int_equal(t.when.arg, 77);
 	}
 }
 
@@ -235,13 +234,43 @@ static void test_memory_once_at_the_line(void **state)
 	end(&f);
 }
 
+static int handled(struct fixture *f, uint64_t signo)
+{
+	struct event e = { .time = MS, .tid = 7, .kind = EVT_SIGNAL };
+
+	e.signal.signo = signo;
+	e.signal.flags = EVENT_SIGNAL_HANDLED;
+	return triggers_event(f->all, &e, &f->hit);
+}
+
+/* Two processes number their requests from 1. */
+static void test_latency_by_process(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "latency>50ms");
+	assert_int_equal(event(&f, EVT_THREAD, 1, 7, 7, 0), 0);
+	assert_int_equal(event(&f, EVT_THREAD, 1, 8, 8, 0), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_BEGIN, 100, 7, 1, 0), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_BEGIN, 140, 8, 1, 0), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_END, 160, 8, 1, 200), 0);
+	assert_int_equal(event(&f, EVT_REQUEST_END, 161, 7, 1, 200), 1);
+	assert_int_equal(f.hit.begin, 100 * MS);
+	end(&f);
+}
+
 static void test_signal_and_exit(void **state)
 {
 	struct fixture f;
 
 	(void)state;
 	begin(&f, "signal");
-	assert_int_equal(event(&f, EVT_SIGNAL, 1, 7, SIGUSR1, 0), 0);
+	assert_int_equal(event(&f, EVT_SIGNAL, 1, 7, SIGCHLD, 0), 0);
+	assert_int_equal(event(&f, EVT_SIGNAL, 1, 7, SIGKILL, 0), 0); /* another thread's end */
+	assert_int_equal(handled(&f, SIGSEGV), 0);
+	assert_int_equal(handled(&f, SIGTERM), 0);
+	assert_int_equal(event(&f, EVT_SIGNAL, 1, 7, SIGTERM, 0), 1);
 	assert_int_equal(event(&f, EVT_REQUEST_RUN, 2, 7, 13, 0), 0);
 	assert_int_equal(event(&f, EVT_SIGNAL, 3, 7, SIGSEGV, 0), 1);
 	assert_int_equal(f.hit.request, 13);
@@ -263,12 +292,40 @@ static void test_probe_arguments(void **state)
 
 	(void)state;
 	begin(&f, "shop:sold(arg2<-7)");
-	assert_int_equal(triggers_probe(f.all, true, "shop:sold", args, 2, 1, 7, &f.hit), 1);
-	assert_int_equal(triggers_probe(f.all, true, "shop:bought", args, 2, 1, 7, &f.hit), 0);
-	assert_int_equal(triggers_probe(f.all, false, "shop:sold", args, 2, 1, 7, &f.hit), 0);
+	assert_int_equal(triggers_probe(f.all, 1, args, 2, 1, 7, &f.hit), 1);
+	assert_int_equal(triggers_probe(f.all, 2, args, 2, 1, 7, &f.hit), 0);
 	/* An argument that is not there is 0. */
-	assert_int_equal(triggers_probe(f.all, true, "shop:sold", args, 1, 1, 7, &f.hit), 0);
+	assert_int_equal(triggers_probe(f.all, 1, args, 1, 1, 7, &f.hit), 0);
 	end(&f);
+}
+
+static bool holds(const char *text, uint64_t word)
+{
+	const char *why;
+	struct trigger t;
+	bool yes;
+
+	assert_int_equal(trigger_parse(text, &t, &why), 0);
+	yes = timeline_holds(&t.when, word);
+	trigger_release(&t);
+	return yes;
+}
+
+/* A function's int has zeros above it in its register; a USDT probe's is extended. */
+static void test_ints_below_zero(void **state)
+{
+	(void)state;
+	assert_true(holds("f(arg1==-1)", UINT32_MAX));
+	assert_true(holds("f(arg1<0)", UINT32_MAX));
+	assert_true(holds("f(arg1<0)", UINT64_MAX));
+	assert_false(holds("f(arg1<0)", INT32_MAX));
+	assert_false(holds("f(arg1!=-1)", UINT32_MAX));
+	assert_true(holds("f(arg1>7)", UINT32_MAX));
+	assert_true(holds("f(arg1==4294967295)", UINT32_MAX));
+	assert_false(holds("f(arg1==0)", UINT64_C(1) << 32));
+	assert_false(holds("a:b(arg1==-1)", UINT32_MAX));
+	assert_true(holds("a:b(arg1==-1)", UINT64_MAX));
+	assert_true(holds("f()", 3));
 }
 
 int main(void)
@@ -278,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_probes),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_latency),
+		cmocka_unit_test(test_latency_by_process),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_blocked_on_a_request),
 		cmocka_unit_test(test_blocked_without_requests),
@@ -285,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_memory_once_at_the_line),
 		cmocka_unit_test(test_signal_and_exit),
 		cmocka_unit_test(test_probe_arguments),
+		cmocka_unit_test(test_ints_below_zero),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -123,6 +123,8 @@ static void init_probes(struct capture_timeline *c)
 		.nr_usdt = c->o.nr_usdt,
 		.functions = c->o.functions,
 		.nr_functions = c->o.nr_functions,
+		.wishes = c->o.wishes,
+		.nr_wishes = c->o.nr_wishes,
 		.max_functions = c->o.max_functions,
 		.all_processes = c->o.watch.children,
 		.usdt_prog = bpf_program__fd(c->bpf->progs.timeline_usdt),
@@ -168,8 +170,8 @@ static int on_probe(void *arg, const struct timeline_probe *p, const struct time
 {
 	struct capture_timeline *c = arg;
 	struct trigger_hit h;
-	int fired = triggers_probe(c->o.triggers, !p->is_function, p->full_name,
-				   (const uint64_t *)rec->v, p->nr_args, rec->time, rec->tid, &h);
+	int fired = triggers_probe(c->o.triggers, p->wished_by, (const uint64_t *)rec->v,
+				   p->nr_args, rec->time, rec->tid, &h);
 
 	return fired > 0 ? hit(c, &h) : fired;
 }
@@ -363,6 +365,9 @@ static int timeline_start(void *capture)
 	for (size_t i = 0; i < c->watch.target.nr_procs && !err; i++)
 		err = timeline_process(&c->records, c->watch.target.procs[i]->pid, c->started,
 				       true);
+	/* What is mapped now: soon nobody may be there who could tell. */
+	if (!err)
+		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms, 1);
 	if (err)
 		return write_failed(c, err);
 	c->bpf->bss->recording = true;
@@ -458,10 +463,17 @@ int capture_timeline_info(struct capture_timeline *c, const char *key, const cha
 
 int capture_timeline_flush(struct capture_timeline *c)
 {
-	int err = watch_consume(&c->watch);
+	uint32_t named;
+	int err;
 
-	if (!err)
-		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms, 0);
+	/* Naming takes long: between one bit and the next of it the rings are emptied. */
+	do {
+		named = c->told.next_symbol;
+		err = watch_consume(&c->watch);
+		if (!err)
+			err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms,
+					    SYMBOLS_AT_ONCE);
+	} while (!err && c->told.next_symbol != named);
 	return err ? err : trace_writer_flush(c->writer);
 }
 

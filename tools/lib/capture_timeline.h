@@ -17,6 +17,7 @@
 
 #include "bpf/timeline.h"
 #include "capture.h"
+#include "timeline_probes.h"
 #include "timeline_triggers.h"
 #include "trace_file_writer.h"
 #include "watch.h"
@@ -29,7 +30,9 @@ struct capture_timeline_options {
 	bool requests;		      /* the probes that tell of requests by themselves */
 	const char *const *usdt;      /* patterns of more; borrowed */
 	const char *const *functions; /* globs; borrowed */
-	size_t nr_usdt, nr_functions;
+	/* Of the triggers below, by their numbers; borrowed. */
+	const struct timeline_wish *wishes;
+	size_t nr_usdt, nr_functions, nr_wishes;
 	size_t max_functions;
 	uint64_t key_ns; /* how often every thread's state is repeated; 0: by default */
 	/*

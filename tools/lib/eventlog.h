@@ -130,7 +130,7 @@ struct event {
 			uint64_t name, request;
 		} trigger;
 		struct {
-			uint64_t signo, code, address, stack;
+			uint64_t signo, code, address, stack, flags;
 		} signal;
 		struct {
 			uint64_t realtime;

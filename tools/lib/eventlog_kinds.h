@@ -93,7 +93,8 @@
  *			the file out of the per-CPU sequence numbers.
  *   TRIGGER		this is why the log was kept. name: the condition; request: the guilty one; tid: the
  *			guilty thread. Arguments.
- *   SIGNAL		tid gets a signal. signo; code: si_code; address: si_addr; stack.
+ *   SIGNAL		tid gets a signal. signo; code: si_code; address: si_addr; stack; flags: enum
+ *			event_signal_flags.
  *   CLOCK		realtime: ns since 1970 at this moment. At the begin, and when the clock was set.
  *
  * Memory: every block of periscope heap --record
@@ -201,6 +202,10 @@ enum event_io_flags {
 enum event_request_flags {
 	EVENT_REQUEST_RUNS = 1 << 0,	/* BEGIN: and RUN, on this thread. END: and PAUSE */
 	EVENT_REQUEST_ABORTED = 1 << 1, /* END: the client left */
+};
+
+enum event_signal_flags {
+	EVENT_SIGNAL_HANDLED = 1 << 0, /* the program does something of its own about it */
 };
 
 enum event_sample_why {

@@ -11,19 +11,25 @@
 
 #include "util.h"
 
+/* A dump that is there. */
+struct kept {
+	char *path;
+	uint64_t bytes;
+};
+
 struct flight {
 	struct flight_options o;
 	struct trace_ring *ring;
 	/* A dump that is wanted. */
 	struct {
-		bool set, urgent;
+		bool set, triggered, urgent;
 		const char *why;
 		uint64_t due, from;
-		uint64_t asked; /* 0: a trigger wants it */
+		uint64_t asked; /* 0: nobody has */
 	} next;
 	/* The one that is being written. */
 	struct {
-		bool set;
+		bool set, triggered;
 		const char *why;
 		uint64_t asked;
 		char *path;
@@ -31,7 +37,7 @@ struct flight {
 	} now;
 	uint64_t quiet_until; /* no trigger counts before */
 	uint64_t asks;	      /* numbers given out */
-	char **kept;	      /* paths of dumps, oldest first */
+	struct kept *kept;    /* oldest first */
 	size_t nr_kept, cap_kept;
 	struct flight_stats stats;
 };
@@ -57,7 +63,7 @@ void flight_free(struct flight *f)
 		return;
 	trace_ring_free(f->ring);
 	for (size_t i = 0; i < f->nr_kept; i++)
-		free(f->kept[i]);
+		free(f->kept[i].path);
 	free(f->kept);
 	free(f->now.path);
 	free(f);
@@ -80,14 +86,15 @@ bool flight_hit(struct flight *f, const struct trigger_hit *hit)
 	uint64_t from = f->o.before_ns && hit->begin > f->o.before_ns ? hit->begin - f->o.before_ns
 								      : 0;
 
-	if (f->next.set ? !urgent || f->next.urgent
-			: !urgent && (f->now.set || hit->time < f->quiet_until)) {
+	if (f->next.triggered
+		    ? !urgent || f->next.urgent
+		    : !urgent && ((f->now.set && f->now.triggered) || hit->time < f->quiet_until)) {
 		f->stats.suppressed++;
 		return false;
 	}
 	/* One dump shows both, if another was wanted already. */
 	f->next.from = f->next.set ? MIN(f->next.from, from) : from;
-	f->next.set = true;
+	f->next.set = f->next.triggered = true;
 	f->next.urgent = urgent;
 	f->next.why = hit->trigger->text;
 	f->next.due = hit->time + f->o.after_ns;
@@ -98,10 +105,8 @@ uint64_t flight_ask(struct flight *f, const char *why, uint64_t now)
 {
 	if (!f->next.set) {
 		f->next.set = true;
-		f->next.urgent = false;
 		f->next.why = why;
 		f->next.due = now;
-		f->next.from = 0;
 	}
 	f->next.asked = ++f->asks;
 	return f->next.asked;
@@ -143,6 +148,33 @@ static char *dump_path(const struct flight *f, uint64_t realtime)
 	return path;
 }
 
+static void remove_oldest(struct flight *f)
+{
+	/* Whoever has taken it away meanwhile has done it for us. */
+	if (!unlink(f->kept[0].path))
+		f->stats.removed++;
+	free(f->kept[0].path);
+	memmove(f->kept, f->kept + 1, --f->nr_kept * sizeof(*f->kept));
+}
+
+/* Room on the disk for a dump of what there is. */
+static int make_room(struct flight *f)
+{
+	uint64_t bytes = trace_ring_dump_size(f->ring);
+
+	if (!f->o.max_disk)
+		return 0;
+	if (bytes > f->o.max_disk)
+		return -EDQUOT;
+	for (size_t i = 0; i < f->nr_kept; i++)
+		bytes += f->kept[i].bytes;
+	while (f->nr_kept && bytes > f->o.max_disk) {
+		bytes -= f->kept[0].bytes;
+		remove_oldest(f);
+	}
+	return 0;
+}
+
 int flight_write(struct flight *f, uint64_t now, uint64_t realtime)
 {
 	struct trace_dump d = {
@@ -152,54 +184,55 @@ int flight_write(struct flight *f, uint64_t now, uint64_t realtime)
 	free(f->now.path);
 	f->now.why = f->next.why;
 	f->now.asked = f->next.asked;
+	f->now.triggered = f->next.triggered;
 	f->now.path = dump_path(f, realtime);
 	memset(&f->next, 0, sizeof(f->next));
 	d.path = f->now.path;
-	f->now.err = f->now.path ? trace_ring_dump(f->ring, &d) : -ENOMEM;
+	f->now.err = f->now.path ? make_room(f) : -ENOMEM;
+	if (!f->now.err)
+		f->now.err = trace_ring_dump(f->ring, &d);
 	f->now.set = true;
 	return f->now.err;
 }
 
-static void keep(struct flight *f, const char *path)
+static void keep(struct flight *f, const struct trace_dumped *done)
 {
-	char *copy = strdup(path);
+	char *copy = strdup(done->path);
 
 	if (!copy || array_grow((void **)&f->kept, f->nr_kept, &f->cap_kept, sizeof(*f->kept))) {
 		free(copy);
 		return;
 	}
-	f->kept[f->nr_kept++] = copy;
-	while (f->o.keep && f->nr_kept > f->o.keep) {
-		if (!unlink(f->kept[0]))
-			f->stats.removed++;
-		free(f->kept[0]);
-		memmove(f->kept, f->kept + 1, --f->nr_kept * sizeof(*f->kept));
-	}
+	f->kept[f->nr_kept++] = (struct kept){ copy, done->bytes };
+	while (f->o.keep && f->nr_kept > f->o.keep)
+		remove_oldest(f);
 }
 
 int flight_done(struct flight *f, bool wait, struct flight_dump *ret)
 {
-	uint64_t bytes = 0;
-	int err = f->now.err;
+	struct trace_dumped done = { .err = f->now.err };
 
-	if (!f->now.set || (!err && !trace_ring_dumped(f->ring, wait, &err, &bytes)))
+	if (!f->now.set || (!done.err && !trace_ring_dumped(f->ring, wait, &done)))
 		return 0;
-	if (err) {
+	if (done.err) {
 		f->stats.failed++;
 	} else {
 		f->stats.dumps++;
-		f->stats.bytes += bytes;
-		keep(f, f->now.path);
+		f->stats.bytes += done.bytes;
+		free(f->now.path);
+		f->now.path = done.path;
+		keep(f, &done);
 	}
 	*ret = (struct flight_dump){
 		.path = f->now.path,
 		.why = f->now.why,
-		.err = err,
-		.bytes = bytes,
+		.err = done.err,
+		.bytes = done.bytes,
 		.asked = f->now.asked,
 	};
 	f->now.set = false;
-	f->quiet_until = now_ns() + f->o.cooldown_ns;
+	if (f->now.triggered)
+		f->quiet_until = now_ns() + f->o.cooldown_ns;
 	return 1;
 }
 

@@ -7,8 +7,8 @@
  * asked for by a trigger, a signal, or another process over the recorder's socket (flight_control.h);
  * it is written after a while, so that what followed is in it, too, and the recording goes on.
  *
- * Dumps are named after the process, the time and what caused them. The last `keep` of them stay;
- * older ones of this recorder are removed.
+ * Dumps are named after the process, the time and what caused them. The last `keep` of them stay, and
+ * no more than fit into `max_disk`; older ones of this recorder are removed.
  */
 
 #include <stdbool.h>
@@ -24,8 +24,9 @@ struct flight_options {
 	uint64_t max_ns;      /* of time */
 	uint64_t before_ns;   /* of a trigger, in its dump; 0: all that there is */
 	uint64_t after_ns;    /* of a trigger */
-	uint64_t cooldown_ns; /* from a dump to the next trigger that counts */
+	uint64_t cooldown_ns; /* from a trigger's dump to the next trigger that counts */
 	unsigned int keep;    /* dumps; 0: all */
+	uint64_t max_disk;    /* bytes of all dumps, that which is being written, too; 0: any */
 	const char *dir;
 	pid_t pid; /* of the target, for names */
 };
@@ -74,7 +75,7 @@ uint64_t flight_ask(struct flight *f, const char *why, uint64_t now);
  * `last`: the recording is over, nothing will follow.
  */
 bool flight_due(const struct flight *f, uint64_t now, bool last);
-/* realtime: ns since 1970 at `now`. Returns 0 or a negative errno. */
+/* realtime: ns since 1970 at `now`. Returns 0 or a negative errno (-EDQUOT: max_disk). */
 int flight_write(struct flight *f, uint64_t now, uint64_t realtime);
 /* Returns 1 with *ret when a dump has ended (or could not be begun), else 0. */
 int flight_done(struct flight *f, bool wait, struct flight_dump *ret);

@@ -44,11 +44,12 @@ static int add_site(struct batch *b, uint64_t offset, uint64_t semaphore, uint64
 
 /* A new probe, known to the programs. Its number is p->nr - 1. */
 static int add_probe(struct timeline_probes *p, const struct timeline_probe *probe,
-		     const struct usdt_spec *spec)
+		     const struct usdt_spec *spec, const struct timeline_condition *when)
 {
 	struct timeline_site site = {
 		.words = MIN(probe->nr_args, (uint8_t)TIMELINE_WORDS),
 		.text = probe->role.text <= TIMELINE_WORDS ? probe->role.text : 0,
+		.when = *when,
 	};
 	__u32 id = p->nr;
 	struct timeline_probe *item;
@@ -74,6 +75,27 @@ static int add_probe(struct timeline_probes *p, const struct timeline_probe *pro
 	return 0;
 }
 
+static const struct timeline_condition always;
+
+/* A probe that is wanted by wishes alone: their condition, if they have but one. */
+static const struct timeline_condition *when_of(const struct timeline_probes *p, uint64_t wished_by)
+{
+	if (!wished_by || wished_by & (wished_by - 1))
+		return &always;
+	return &p->o.wishes[__builtin_ctzll(wished_by)].when;
+}
+
+static uint64_t usdt_wishes(struct timeline_probes *p, const struct usdt_probe *probe)
+{
+	uint64_t which = 0;
+
+	for (size_t i = 0; i < p->o.nr_wishes; i++)
+		if (p->o.wishes[i].usdt && usdt_matches(probe, p->o.wishes[i].pattern))
+			which |= UINT64_C(1) << i;
+	p->wishes_found |= which;
+	return which;
+}
+
 static bool wanted(struct timeline_probes *p, const struct usdt_probe *probe)
 {
 	bool found = p->o.requests && !strcmp(probe->provider, TIMELINE_PROVIDER);
@@ -89,8 +111,15 @@ static bool wanted(struct timeline_probes *p, const struct usdt_probe *probe)
 
 static int add_usdt(struct scan *s, const struct usdt_probe *u)
 {
-	struct timeline_probe probe = { .nr_args = MIN(u->spec.nr, (__u32)TIMELINE_WORDS) };
+	struct timeline_probe probe = {
+		.nr_args = MIN(u->spec.nr, (__u32)TIMELINE_WORDS),
+		.wished_by = usdt_wishes(s->p, u),
+	};
+	bool whole = wanted(s->p, u);
 	int err;
+
+	if (!whole && !probe.wished_by)
+		return 0;
 
 	if (u->site_err) {
 		s->p->nr_refused++;
@@ -103,7 +132,7 @@ static int add_usdt(struct scan *s, const struct usdt_probe *u)
 	timeline_role_of(u->provider, u->name, &probe.role);
 	for (__u32 i = 0; i < probe.nr_args; i++)
 		probe.is_signed |= u->spec.args[i].is_signed << i;
-	err = add_probe(s->p, &probe, &u->spec);
+	err = add_probe(s->p, &probe, &u->spec, whole ? &always : when_of(s->p, probe.wished_by));
 	free(probe.full_name);
 	return err ? err
 		   : add_site(&s->usdt, u->site.offset, u->semaphore_offset,
@@ -115,19 +144,20 @@ static int scan_usdt(struct scan *s)
 	struct usdt_list list;
 	int err;
 
-	if (!s->p->o.requests && !s->p->o.nr_usdt)
+	if (!s->p->o.requests && !s->p->o.nr_usdt && !s->p->o.nr_wishes)
 		return 0;
 	err = usdt_list_init(&list, s->obj->elf, s->code, false);
 	if (err)
 		return err == -ENOMEM ? err : 0; /* a damaged file has no probes */
 	for (size_t i = 0; i < list.nr && !err; i++)
-		if (wanted(s->p, &list.items[i]))
-			err = add_usdt(s, &list.items[i]);
+		err = add_usdt(s, &list.items[i]);
 	usdt_list_release(&list);
 	return err;
 }
 
-static int add_function(struct scan *s, const struct function_site *fn)
+/* `whole`: every call is wanted, and its return. */
+static int add_function(struct scan *s, const struct function_site *fn, bool whole,
+			uint64_t wished_by)
 {
 	struct timeline_probe probe = {
 		.role = { .role = ROLE_CALL, .name = fn->name, .name_len = strlen(fn->name) },
@@ -135,7 +165,8 @@ static int add_function(struct scan *s, const struct function_site *fn)
 		.full_name = fn->name,
 		.nr_args = PROBE_NR_ARGS,
 		.is_function = true,
-		.returns = fn->returns == PROBE_RETURN_OK,
+		.returns = whole && fn->returns == PROBE_RETURN_OK,
+		.wished_by = wished_by,
 	};
 	uint64_t cookie;
 	int err;
@@ -145,36 +176,84 @@ static int add_function(struct scan *s, const struct function_site *fn)
 		s->p->refused = probe_site_error(fn->site_err);
 		return 0;
 	}
-	s->p->nr_entry_only += !probe.returns;
-	err = add_probe(s->p, &probe, NULL);
+	s->p->nr_entry_only += whole && !probe.returns;
+	err = add_probe(s->p, &probe, NULL, whole ? &always : when_of(s->p, wished_by));
 	cookie = probe_site_cookie(&fn->site, s->p->nr - 1);
 	if (!err && probe.returns)
 		err = add_site(&s->returns, fn->site.offset, 0, cookie);
 	return err ? err : add_site(&s->entries, fn->site.offset, 0, cookie);
 }
 
-static int scan_functions(struct scan *s)
+static int find_functions(struct scan *s, const char *pattern, bool returns,
+			  struct function_sites *list)
 {
-	struct function_wishes wishes = { .returns = true };
-	struct function_sites list = { 0 };
-	int err = 0;
+	struct function_wishes wishes = { .returns = returns };
 
 	if (s->p->nr_matched < s->p->o.max_functions)
 		wishes.max = s->p->o.max_functions - s->p->nr_matched;
-	for (size_t i = 0; i < s->p->o.nr_functions && !err; i++) {
-		size_t before = list.nr;
+	return function_sites_find(list, s->obj, &s->t->objects, s->t->procs[0]->pid, pattern,
+				   &wishes, NULL);
+}
 
-		err = function_sites_find(&list, s->obj, &s->t->objects, s->t->procs[0]->pid,
-					  s->p->o.functions[i], &wishes, NULL);
-		if (list.nr > before)
-			s->p->functions_found |= UINT64_C(1) << MIN(i, (size_t)63);
+/* Note which functions of the list a wish is about; all of these are there. */
+static int mark_wish(struct scan *s, size_t wish, const struct function_sites *list,
+		     uint64_t *marks)
+{
+	struct function_sites mine = { 0 };
+	int err = find_functions(s, s->p->o.wishes[wish].pattern, false, &mine);
+
+	for (size_t i = 0; i < mine.nr && !err; i++)
+		for (size_t j = 0; j < list->nr; j++)
+			if (list->items[j].vaddr == mine.items[i].vaddr)
+				marks[j] |= UINT64_C(1) << wish;
+	if (mine.nr)
+		s->p->wishes_found |= UINT64_C(1) << wish;
+	function_sites_release(&mine);
+	return err;
+}
+
+/* Those that are wanted whole come first; *ret_whole: how many. */
+static int list_functions(struct scan *s, struct function_sites *list, size_t *ret_whole)
+{
+	struct timeline_probes *p = s->p;
+	int err = 0;
+
+	for (size_t i = 0; i < p->o.nr_functions && !err; i++) {
+		size_t before = list->nr;
+
+		err = find_functions(s, p->o.functions[i], true, list);
+		if (list->nr > before)
+			p->functions_found |= UINT64_C(1) << MIN(i, (size_t)63);
 	}
-	s->p->nr_matched += list.nr;
-	if (!err && s->p->nr_matched > s->p->o.max_functions)
+	*ret_whole = list->nr;
+	for (size_t i = 0; i < p->o.nr_wishes && !err; i++)
+		if (!p->o.wishes[i].usdt)
+			err = find_functions(s, p->o.wishes[i].pattern, false, list);
+	return err;
+}
+
+static int scan_functions(struct scan *s)
+{
+	struct timeline_probes *p = s->p;
+	struct function_sites list = { 0 };
+	uint64_t *marks = NULL;
+	size_t whole = 0;
+	int err = list_functions(s, &list, &whole);
+
+	if (!err) {
+		marks = calloc(list.nr + 1, sizeof(*marks));
+		err = marks ? 0 : -ENOMEM;
+	}
+	for (size_t i = 0; i < p->o.nr_wishes && !err; i++)
+		if (!p->o.wishes[i].usdt)
+			err = mark_wish(s, i, &list, marks);
+	p->nr_matched += list.nr;
+	if (!err && p->nr_matched > p->o.max_functions)
 		err = -E2BIG;
 	for (size_t i = 0; i < list.nr && !err; i++)
 		if (!list.items[i].ifunc)
-			err = add_function(s, &list.items[i]);
+			err = add_function(s, &list.items[i], i < whole, marks[i]);
+	free(marks);
 	function_sites_release(&list);
 	return err;
 }
@@ -203,6 +282,14 @@ static int attach_batch(struct scan *s, struct batch *b, int prog, bool returns,
 	return 0;
 }
 
+static bool wishes_functions(const struct timeline_probes *p)
+{
+	for (size_t i = 0; i < p->o.nr_wishes; i++)
+		if (!p->o.wishes[i].usdt)
+			return true;
+	return false;
+}
+
 static int scan_object(struct timeline_probes *p, const struct target *t, struct object *obj)
 {
 	struct scan s = { .p = p, .t = t, .obj = obj };
@@ -212,7 +299,8 @@ static int scan_object(struct timeline_probes *p, const struct target *t, struct
 	if (!obj->elf || obj->is_vdso || !t->nr_procs)
 		return 0;
 	/* Reading an object's code takes a millisecond for each megabyte of it. */
-	if (!p->o.nr_functions && elf_section(obj->elf, ".note.stapsdt", &notes))
+	if (!p->o.nr_functions && !wishes_functions(p) &&
+	    elf_section(obj->elf, ".note.stapsdt", &notes))
 		return 0;
 	s.code = probe_code_new(obj->elf);
 	if (!s.code)
@@ -253,6 +341,12 @@ const char *timeline_probes_missing(const struct timeline_probes *p, bool *ret_i
 	for (size_t i = 0; i < p->o.nr_functions; i++)
 		if (!(p->functions_found >> MIN(i, (size_t)63) & 1))
 			return p->o.functions[i];
+	for (size_t i = 0; i < p->o.nr_wishes; i++) {
+		if (p->o.wishes[i].optional || p->wishes_found >> i & 1)
+			continue;
+		*ret_is_function = !p->o.wishes[i].usdt;
+		return p->o.wishes[i].pattern;
+	}
 	return NULL;
 }
 

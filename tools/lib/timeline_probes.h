@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "attach.h"
+#include "bpf/timeline.h"
 #include "probe_site.h"
 #include "target.h"
 #include "timeline_roles.h"
@@ -24,14 +25,27 @@ struct timeline_probe {
 	uint8_t nr_args;
 	uint8_t is_signed; /* bit n: argument n */
 	bool is_function;
-	bool returns; /* its return is probed, too */
+	bool returns;	    /* its return is probed, too */
+	uint64_t wished_by; /* bit n: wish n */
+};
+
+/*
+ * Somebody waits for a probe to be hit while a condition holds. If nobody else wants the probe,
+ * that is all that is recorded of it, and of a function not its return.
+ */
+struct timeline_wish {
+	const char *pattern; /* as of the below */
+	bool usdt;
+	bool optional; /* the target may have none */
+	struct timeline_condition when;
 };
 
 struct timeline_probes_options {
-	bool requests;		      /* the probes of TIMELINE_PROVIDER */
-	const char *const *usdt;      /* patterns of more: usdt_matches() */
-	const char *const *functions; /* globs: functions_split() */
-	size_t nr_usdt, nr_functions;
+	bool requests;			    /* the probes of TIMELINE_PROVIDER */
+	const char *const *usdt;	    /* patterns of more: usdt_matches() */
+	const char *const *functions;	    /* globs: functions_split() */
+	const struct timeline_wish *wishes; /* at most 64 */
+	size_t nr_usdt, nr_functions, nr_wishes;
 	size_t max_functions; /* more are refused */
 	bool all_processes;   /* attach to whoever maps the object: for --children */
 	int usdt_prog, entry_prog, return_prog; /* descriptors of the programs */
@@ -49,7 +63,7 @@ struct timeline_probes {
 	size_t nr_refused;    /* sites that could not be attached */
 	size_t nr_matched;    /* functions, by all patterns together */
 	/* Bit n: pattern n has matched something; those beyond the last bit are not told apart. */
-	uint64_t usdt_found, functions_found;
+	uint64_t usdt_found, functions_found, wishes_found;
 	const char *refused; /* why the last of these was */
 	struct attach attach;
 };

@@ -13,6 +13,7 @@
 
 struct thread {
 	uint64_t blocked, runnable; /* since; 0: not */
+	uint32_t pid;
 	uint64_t request;
 	uint64_t blocked_request; /* that it worked on when it blocked */
 	bool idle;		  /* it waits for events */
@@ -38,10 +39,10 @@ struct triggers {
 
 static const struct {
 	const char *text;
-	enum trigger_op op;
+	enum timeline_op op;
 } ops[] = {
-	{ ">=", TRIGGER_GE }, { "<=", TRIGGER_LE }, { "==", TRIGGER_EQ },
-	{ "!=", TRIGGER_NE }, { ">", TRIGGER_GT },  { "<", TRIGGER_LT },
+	{ ">=", TIMELINE_GE }, { "<=", TIMELINE_LE }, { "==", TIMELINE_EQ },
+	{ "!=", TIMELINE_NE }, { ">", TIMELINE_GT },  { "<", TIMELINE_LT },
 };
 
 static const struct {
@@ -60,7 +61,7 @@ static const struct {
 	{ "oom", TRIGGER_OOM, NULL, NULL },
 };
 
-static const char *parse_op(const char *at, enum trigger_op *ret)
+static const char *parse_op(const char *at, uint8_t *ret)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 		if (!strncmp(at, ops[i].text, strlen(ops[i].text))) {
@@ -72,7 +73,7 @@ static const char *parse_op(const char *at, enum trigger_op *ret)
 }
 
 /* A number of C's kinds with a sign; all of the text up to `end`. */
-static int parse_number(const char *text, const char *end, uint64_t *ret)
+static int parse_number(const char *text, const char *end, __s64 *ret)
 {
 	char *stop;
 	long long value;
@@ -83,7 +84,7 @@ static int parse_number(const char *text, const char *end, uint64_t *ret)
 	value = strtoll(text, &stop, 0);
 	if (errno || stop != end)
 		return -EINVAL;
-	*ret = (uint64_t)value;
+	*ret = value;
 	return 0;
 }
 
@@ -103,32 +104,41 @@ static int parse_probe(const char *text, struct trigger *t, const char **ret_why
 		   "rss>512MB, signal, exit, oom, provider:probe(arg2>=500) or function(arg1==0)";
 	if (!*t->probe || strpbrk(t->probe, " <>=!"))
 		return -EINVAL;
-	t->any = !open || !strcmp(open, "()");
-	if (t->any)
+	if (!open || !strcmp(open, "()"))
 		return 0;
 	*ret_why = "wants an argument from arg1 to arg6 compared with a number in its parentheses";
 	if (strncmp(open + 1, "arg", 3) || end[-1] != ')' || !isdigit((unsigned char)open[4]))
 		return -EINVAL;
 	arg = strtoul(open + 4, &stop, 10);
-	at = arg >= 1 && arg <= 6 ? parse_op(stop, &t->op) : NULL;
-	t->arg = arg - 1;
-	return at ? parse_number(at, end - 1, &t->value) : -EINVAL;
+	at = arg >= 1 && arg <= 6 ? parse_op(stop, &t->when.op) : NULL;
+	t->when.arg = arg - 1;
+	if (!at || parse_number(at, end - 1, &t->when.value))
+		return -EINVAL;
+	/* Who asks for less than 0 means an int's, whose register has zeros above it. */
+	t->when.narrow = !t->usdt &&
+			 (t->when.value < 0 || (!t->when.value && (t->when.op == TIMELINE_LT ||
+								   t->when.op == TIMELINE_LE)));
+	return 0;
 }
 
 static int parse_condition(size_t i, const char *rest, struct trigger *t, const char **ret_why)
 {
+	uint64_t value;
 	const char *at;
 
 	t->kind = conditions[i].kind;
 	*ret_why = conditions[i].wants ? conditions[i].wants : "takes no value";
 	if (!conditions[i].wants)
 		return *rest ? -EINVAL : 0;
-	at = parse_op(rest, &t->op);
+	at = parse_op(rest, &t->when.op);
 	if (!at)
 		return -EINVAL;
-	if (conditions[i].parse)
-		return conditions[i].parse(at, &t->value) ? -EINVAL : 0;
-	return parse_number(at, at + strlen(at), &t->value);
+	if (!conditions[i].parse)
+		return parse_number(at, at + strlen(at), &t->when.value);
+	if (conditions[i].parse(at, &value) || value > INT64_MAX)
+		return -EINVAL;
+	t->when.value = (int64_t)value;
+	return 0;
 }
 
 int trigger_parse(const char *text, struct trigger *ret, const char **ret_why)
@@ -153,27 +163,6 @@ void trigger_release(struct trigger *t)
 {
 	free(t->probe);
 	t->probe = NULL;
-}
-
-static bool holds(const struct trigger *t, uint64_t value)
-{
-	int64_t a = (int64_t)value, b = (int64_t)t->value;
-
-	switch (t->op) {
-	case TRIGGER_GT:
-		return a > b;
-	case TRIGGER_GE:
-		return a >= b;
-	case TRIGGER_LT:
-		return a < b;
-	case TRIGGER_LE:
-		return a <= b;
-	case TRIGGER_EQ:
-		return a == b;
-	case TRIGGER_NE:
-		return a != b;
-	}
-	return false;
 }
 
 /* ---------------------------------------------------------------- events ---- */
@@ -212,9 +201,9 @@ void triggers_free(struct triggers *t)
 }
 
 /* What is known of a, made if need be; NULL for lack of memory. */
-static void *get(struct id_map *m, uint64_t a, size_t size)
+static void *get(struct id_map *m, uint64_t a, uint32_t b, size_t size)
 {
-	void *value = id_map_find(m, a, 0);
+	void *value = id_map_find(m, a, b);
 
 	if (value)
 		return value;
@@ -223,7 +212,7 @@ static void *get(struct id_map *m, uint64_t a, size_t size)
 		free(value);
 		return NULL;
 	}
-	id_map_add(m, a, 0, value);
+	id_map_add(m, a, b, value);
 	return value;
 }
 
@@ -233,9 +222,8 @@ static int fire(struct triggers *t, enum trigger_kind kind, uint64_t value,
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		struct trigger *item = &t->items[i];
-		bool plain = kind == TRIGGER_SIGNAL || kind == TRIGGER_EXIT || kind == TRIGGER_OOM;
 
-		if (item->kind != kind || (!plain && !holds(item, value)))
+		if (item->kind != kind || !timeline_holds(&item->when, value))
 			continue;
 		item->fired++;
 		*ret = *hit;
@@ -245,8 +233,8 @@ static int fire(struct triggers *t, enum trigger_kind kind, uint64_t value,
 	return 0;
 }
 
-static int request_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
-			 struct trigger_hit *ret)
+static int request_event(struct triggers *t, const struct event *e, uint32_t pid,
+			 struct trigger_hit *hit, struct trigger_hit *ret)
 {
 	struct request *r;
 	int fired = 0;
@@ -254,13 +242,13 @@ static int request_event(struct triggers *t, const struct event *e, struct trigg
 	t->has_requests = true;
 	hit->request = e->begin.request;
 	if (e->kind == EVT_REQUEST_BEGIN) {
-		r = get(&t->requests, hit->request, sizeof(*r));
+		r = get(&t->requests, hit->request, pid, sizeof(*r));
 		if (!r)
 			return -ENOMEM;
 		r->begin = e->time;
 		return 0;
 	}
-	r = id_map_remove(&t->requests, hit->request, 0);
+	r = id_map_remove(&t->requests, hit->request, pid);
 	if (r) {
 		hit->begin = r->begin;
 		fired = fire(t, TRIGGER_LATENCY, e->time - r->begin, hit, ret);
@@ -293,7 +281,7 @@ static int thread_event(struct triggers *t, const struct event *e, struct trigge
 			struct trigger_hit *ret)
 {
 	uint32_t tid = e->kind == EVT_WAKING ? e->waking.wakee : e->tid;
-	struct thread *th = get(&t->threads, tid, sizeof(*th));
+	struct thread *th = get(&t->threads, tid, 0, sizeof(*th));
 
 	if (!th)
 		return -ENOMEM;
@@ -346,7 +334,7 @@ static int rss_event(struct triggers *t, const struct event *e, struct trigger_h
 
 		for (size_t i = 0; i < t->nr; i++)
 			above |= t->items[i].kind == TRIGGER_RSS &&
-				 holds(&t->items[i], e->counter.value);
+				 timeline_holds(&t->items[i].when, e->counter.value);
 		t->rss[at].above = above;
 		return 0;
 	}
@@ -355,21 +343,25 @@ static int rss_event(struct triggers *t, const struct event *e, struct trigger_h
 	return fired;
 }
 
-/* signal(7): the default of these is to end the process. SIGKILL is seen as its exit. */
-static bool is_fatal(uint64_t signo)
+/*
+ * signal(7): does it end the process by default? When one of several threads is killed or calls
+ * exit_group the others get a SIGKILL: that is no cause.
+ */
+static bool is_fatal(const struct event *e)
 {
-	switch (signo) {
-	case SIGSEGV:
-	case SIGBUS:
-	case SIGILL:
-	case SIGFPE:
-	case SIGABRT:
-	case SIGSYS:
-	case SIGTRAP:
-	case SIGQUIT:
-		return true;
-	default:
+	switch (e->signal.signo) {
+	case SIGCHLD:
+	case SIGCONT:
+	case SIGKILL:
+	case SIGSTOP:
+	case SIGTSTP:
+	case SIGTTIN:
+	case SIGTTOU:
+	case SIGURG:
+	case SIGWINCH:
 		return false;
+	default:
+		return !(e->signal.flags & EVENT_SIGNAL_HANDLED);
 	}
 }
 
@@ -386,17 +378,21 @@ int triggers_event(struct triggers *t, const struct event *e, struct trigger_hit
 {
 	struct trigger_hit hit = { .time = e->time, .begin = e->time, .tid = e->tid };
 	struct thread *th;
-	int err;
 
 	switch (e->kind) {
+	case EVT_THREAD:
+		th = get(&t->threads, e->tid, 0, sizeof(*th));
+		if (th)
+			th->pid = e->thread.pid;
+		return th ? 0 : -ENOMEM;
 	case EVT_REQUEST_BEGIN:
-		err = request_event(t, e, &hit, ret);
-		th = err < 0 ? NULL : get(&t->threads, e->tid, sizeof(*th));
+		th = get(&t->threads, e->tid, 0, sizeof(*th));
 		if (th && e->begin.flags & EVENT_REQUEST_RUNS)
 			th->request = e->begin.request;
-		return th ? err : -ENOMEM;
+		return th ? request_event(t, e, th->pid, &hit, ret) : -ENOMEM;
 	case EVT_REQUEST_END:
-		return request_event(t, e, &hit, ret);
+		th = id_map_find(&t->threads, e->tid, 0);
+		return request_event(t, e, th ? th->pid : 0, &hit, ret);
 	case EVT_REQUEST_RUN:
 	case EVT_REQUEST_PAUSE:
 	case EVT_WAKING:
@@ -408,7 +404,7 @@ int triggers_event(struct triggers *t, const struct event *e, struct trigger_hit
 	case EVT_SIGNAL:
 		th = id_map_find(&t->threads, e->tid, 0);
 		hit.request = th ? th->request : 0;
-		return is_fatal(e->signal.signo) ? fire(t, TRIGGER_SIGNAL, 0, &hit, ret) : 0;
+		return is_fatal(e) ? fire(t, TRIGGER_SIGNAL, 0, &hit, ret) : 0;
 	case EVT_EXIT:
 		return exit_event(t, e, &hit, ret);
 	default:
@@ -416,17 +412,20 @@ int triggers_event(struct triggers *t, const struct event *e, struct trigger_hit
 	}
 }
 
-int triggers_probe(struct triggers *t, bool usdt, const char *name, const uint64_t *args,
-		   unsigned int nr, uint64_t time, uint32_t tid, struct trigger_hit *ret)
+int triggers_probe(struct triggers *t, uint64_t which, const uint64_t *args, unsigned int nr,
+		   uint64_t time, uint32_t tid, struct trigger_hit *ret)
 {
 	struct thread *th = id_map_find(&t->threads, tid, 0);
 
-	for (size_t i = 0; i < t->nr; i++) {
+	for (size_t i = 0; i < t->nr && which; i++) {
 		struct trigger *item = &t->items[i];
+		uint64_t arg = item->when.arg < nr ? args[item->when.arg] : 0;
+		bool wants = which & 1;
 
-		if (item->kind != TRIGGER_PROBE || item->usdt != usdt || strcmp(item->probe, name))
+		if (item->kind != TRIGGER_PROBE)
 			continue;
-		if (!item->any && !holds(item, item->arg < nr ? args[item->arg] : 0))
+		which >>= 1;
+		if (!wants || !timeline_holds(&item->when, arg))
 			continue;
 		item->fired++;
 		*ret = (struct trigger_hit){ .trigger = item,

@@ -13,16 +13,20 @@
  *				tells of requests, else any, but not for events (epoll and its like)
  *	runqueue>20ms		a thread that could run waited so long for a CPU
  *	rss>512MB		a process has grown to it; fires when it crosses the line
- *	signal			a signal whose default is to end the process was delivered
+ *	signal			a signal was delivered that ends the process: its default is that, and
+ *				the program does nothing of its own about it. A SIGKILL is seen as the exit
  *	exit			a process of the target ended
  *	oom			the kernel ended it for lack of memory
- *	provider:probe(arg2>=500), function(arg1==0)	an argument of a probe, from arg1 on
+ *	provider:probe(arg2>=500), function(arg1==0)	an argument of a probe, from arg1 on. In the
+ *				kernel: where it does not hold nothing is recorded, if only the
+ *				trigger wants the probe
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/timeline.h"
 #include "eventlog.h"
 
 enum trigger_kind {
@@ -37,25 +41,15 @@ enum trigger_kind {
 	TRIGGER_PROBE,
 };
 
-enum trigger_op {
-	TRIGGER_GT,
-	TRIGGER_GE,
-	TRIGGER_LT,
-	TRIGGER_LE,
-	TRIGGER_EQ,
-	TRIGGER_NE,
-};
+#define TRIGGERS_MAX 64
 
 struct trigger {
 	enum trigger_kind kind;
-	enum trigger_op op;
-	uint64_t value;	  /* ns, bytes or a plain number; probes compare as signed */
-	const char *text; /* as given; borrowed */
-	char *probe;	  /* PROBE: what to attach to, a USDT pattern or a function; owned */
-	bool usdt;	  /* PROBE: it is a USDT probe */
-	bool any;	  /* PROBE: without a condition */
-	unsigned int arg; /* PROBE: from 0 */
-	uint64_t fired;	  /* times */
+	struct timeline_condition when; /* ns, bytes or a plain number; of a probe's argument */
+	const char *text;		/* as given; borrowed */
+	char *probe;	/* PROBE: what to attach to, a USDT pattern or functions; owned */
+	bool usdt;	/* PROBE: it is a USDT probe */
+	uint64_t fired; /* times */
 };
 
 /*
@@ -76,7 +70,7 @@ struct trigger_hit {
 
 struct triggers;
 
-/* Triggers are borrowed. Returns NULL and ENOMEM. */
+/* At most TRIGGERS_MAX of them, borrowed. Returns NULL and ENOMEM. */
 struct triggers *triggers_new(struct trigger *items, size_t nr);
 void triggers_free(struct triggers *t);
 
@@ -87,10 +81,10 @@ void triggers_free(struct triggers *t);
 int triggers_event(struct triggers *t, const struct event *e, struct trigger_hit *ret);
 
 /*
- * A probe was hit: `name` as in "provider:probe" or a function's. Arguments beyond nr are 0. Returns
- * as triggers_event.
+ * A probe was hit. Bit n of `which`: the nth trigger of those on probes wants it. Arguments beyond nr are 0.
+ * Returns as triggers_event.
  */
-int triggers_probe(struct triggers *t, bool usdt, const char *name, const uint64_t *args,
-		   unsigned int nr, uint64_t time, uint32_t tid, struct trigger_hit *ret);
+int triggers_probe(struct triggers *t, uint64_t which, const uint64_t *args, unsigned int nr,
+		   uint64_t time, uint32_t tid, struct trigger_hit *ret);
 
 #endif

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fresh_file.h"
+#include "trace_file_codec.h"
 #include "util.h"
 
 /* A chunk, shared by the ring and a dump; never changed. */
@@ -31,9 +33,8 @@ struct dump {
 	struct kept **items;
 	size_t nr;
 	struct trace_dump what;
-	char *path, *temporary;
-	int err;
-	uint64_t bytes;
+	char *path;
+	struct trace_dumped result;
 };
 
 struct trace_ring {
@@ -134,12 +135,12 @@ static void list_release(struct kept_list *l)
 
 void trace_ring_free(struct trace_ring *r)
 {
-	uint64_t bytes;
-	int err;
+	struct trace_dumped last = { 0 };
 
 	if (!r)
 		return;
-	trace_ring_dumped(r, true, &err, &bytes);
+	trace_ring_dumped(r, true, &last);
+	free(last.path);
 	list_release(&r->dictionary);
 	list_release(&r->events);
 	free(r);
@@ -154,6 +155,12 @@ void trace_ring_limit(struct trace_ring *r, size_t max_bytes, uint64_t max_ns)
 {
 	r->max_bytes = max_bytes;
 	r->max_ns = max_ns;
+	trim(r);
+}
+
+void trace_ring_time(struct trace_ring *r, uint64_t now)
+{
+	r->newest = MAX(r->newest, now);
 	trim(r);
 }
 
@@ -181,9 +188,8 @@ static int write_chunks(struct dump *d, struct trace_chunks *file)
 	return err;
 }
 
-static void *write_dump(void *arg)
+static int write_file(struct dump *d, struct fresh_file *fresh)
 {
-	struct dump *d = arg;
 	struct trace_chunks *file;
 	uint64_t start = d->what.start;
 	int err, closed;
@@ -194,20 +200,28 @@ static void *write_dump(void *arg)
 		start = d->items[i]->header.first;
 		break;
 	}
-	err = trace_file_create(d->temporary, start, d->what.realtime + (start - d->what.start),
+	err = trace_file_attach(fresh->fd, start, d->what.realtime + (start - d->what.start),
 				&file);
-	if (!err) {
-		err = write_chunks(d, file);
-		d->bytes = trace_file_bytes(file);
-		closed = trace_file_close(file);
-		if (!err)
-			err = closed;
-		if (!err && rename(d->temporary, d->path))
-			err = -errno;
-		if (err)
-			unlink(d->temporary);
-	}
-	d->err = err;
+	if (err)
+		return err;
+	err = write_chunks(d, file);
+	d->result.bytes = trace_file_bytes(file);
+	closed = trace_file_close(file);
+	return err ? err : closed;
+}
+
+static void *write_dump(void *arg)
+{
+	struct fresh_file fresh = { .fd = -1 };
+	struct dump *d = arg;
+	int err = fresh_file_open(&fresh, d->path);
+
+	if (!err)
+		err = write_file(d, &fresh);
+	if (!err)
+		err = fresh_file_publish(&fresh, d->path, &d->result.path);
+	fresh_file_release(&fresh);
+	d->result.err = err;
 	atomic_store(&d->done, true);
 	return NULL;
 }
@@ -218,7 +232,6 @@ static void dump_release(struct dump *d)
 		put_kept(d->items[i]);
 	free(d->items);
 	free(d->path);
-	free(d->temporary);
 	memset(d, 0, sizeof(*d));
 }
 
@@ -249,9 +262,7 @@ int trace_ring_dump(struct trace_ring *r, const struct trace_dump *what)
 		return -EBUSY;
 	d->what = *what;
 	d->path = strdup(what->path);
-	if (asprintf(&d->temporary, "%s.partial", what->path) < 0)
-		d->temporary = NULL;
-	if (!d->path || !d->temporary)
+	if (!d->path)
 		err = -ENOMEM;
 	if (!err)
 		err = collect(r, d);
@@ -264,15 +275,22 @@ int trace_ring_dump(struct trace_ring *r, const struct trace_dump *what)
 	return err;
 }
 
-int trace_ring_dumped(struct trace_ring *r, bool wait, int *ret_err, uint64_t *ret_bytes)
+uint64_t trace_ring_dump_size(const struct trace_ring *r)
+{
+	/* Of each chunk the index has six numbers. */
+	return sizeof(struct trace_header) + r->stats.bytes + r->stats.dictionary +
+	       (r->dictionary.nr + r->events.nr + 1) * (6 * VARINT_MAX) +
+	       2 * sizeof(struct trace_chunk_header);
+}
+
+int trace_ring_dumped(struct trace_ring *r, bool wait, struct trace_dumped *ret)
 {
 	struct dump *d = &r->dump;
 
 	if (!d->running || (!wait && !atomic_load(&d->done)))
 		return 0;
 	pthread_join(d->thread, NULL);
-	*ret_err = d->err;
-	*ret_bytes = d->bytes;
+	*ret = d->result;
 	dump_release(d);
 	return 1;
 }

@@ -33,6 +33,9 @@ struct trace_chunks *trace_ring_chunks(struct trace_ring *r);
 /* Other limits from now on; what is too much goes at once. */
 void trace_ring_limit(struct trace_ring *r, size_t max_bytes, uint64_t max_ns);
 
+/* It is `now`, on the log's clock: what is too old by that goes. */
+void trace_ring_time(struct trace_ring *r, uint64_t now);
+
 struct trace_ring_stats {
 	size_t bytes;	   /* of events, held */
 	size_t dictionary; /* bytes of the rest */
@@ -44,7 +47,7 @@ struct trace_ring_stats {
 void trace_ring_stats(const struct trace_ring *r, struct trace_ring_stats *ret);
 
 struct trace_dump {
-	const char *path;  /* copied */
+	const char *path;  /* copied; a number is added if there is such a file */
 	uint64_t from;	   /* chunks that end before this time are left out; 0: none is */
 	uint64_t end;	   /* of the log in the file */
 	uint64_t realtime; /* ns since 1970 at `start` */
@@ -58,10 +61,19 @@ struct trace_dump {
  */
 int trace_ring_dump(struct trace_ring *r, const struct trace_dump *d);
 
+struct trace_dumped {
+	int err;
+	char *path; /* the caller's to free; NULL after an error */
+	uint64_t bytes;
+};
+
 /*
- * Has the dump that was begun ended? Returns 1 (then *ret_err is 0 or its error, *ret_bytes its
- * size, and another may begin), 0 if it is still being written (with `wait` never) or none was.
+ * Has the dump that was begun ended? Returns 1 with *ret (then another may begin), 0 if it is still
+ * being written (with `wait` never) or none was.
  */
-int trace_ring_dumped(struct trace_ring *r, bool wait, int *ret_err, uint64_t *ret_bytes);
+int trace_ring_dumped(struct trace_ring *r, bool wait, struct trace_dumped *ret);
+
+/* Bytes of a dump of all that is there now, at most. */
+uint64_t trace_ring_dump_size(const struct trace_ring *r);
 
 #endif
