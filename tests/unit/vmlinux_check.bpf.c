@@ -26,6 +26,8 @@ CHECK(files_struct);
 CHECK(sched_info);
 CHECK(task_struct);
 CHECK(kernel_siginfo);
+CHECK(sigaction);
+CHECK(k_sigaction);
 CHECK(gendisk);
 CHECK(request_queue);
 CHECK(request);
