@@ -99,8 +99,8 @@ $(B)/gen/web_flame.h: $(FLAME_JS) $(FLAME_CSS)
 	echo '};'; } > $@
 
 # The same for the page that reads a timeline. In HTML, `</script` would end it.
-TIMELINE_JS  := $(addprefix tools/web/timeline_,data.js tables.js draw.js flame.js panes.js find.js \
-                ui.js main.js)
+TIMELINE_JS  := $(addprefix tools/web/timeline_,read.js model.js figures.js paint.js tracks.js \
+                flame.js tables.js summary.js details.js items.js search.js app.js view.js input.js)
 TIMELINE_CSS := tools/web/timeline.css
 
 $(B)/gen/web_timeline.h: $(TIMELINE_JS) $(TIMELINE_CSS)

@@ -18,31 +18,35 @@ function parseTree(text, count, scale, scale2) {
 		total: null,
 		total2: null
 	};
-	let at = 0, parent = 0, c = 0;
-	const number = function () {
+	let at = 0,
+		parent = 0,
+		c = 0;
+	const number = () => {
 		let n = 0;
-		for (;; at++) {
+		for (; ; at++) {
 			c = text.charCodeAt(at);
-			if (c >= 97 && c <= 122)
-				n = n * 36 + c - 87;
-			else if (c >= 48 && c <= 57)
-				n = n * 36 + c - 48;
-			else
-				return n;
+			if (c >= 97 && c <= 122) n = n * 36 + c - 87;
+			else if (c >= 48 && c <= 57) n = n * 36 + c - 48;
+			else return n;
 		}
 	};
 	t.key[0] = -1;
 	for (let i = 1; i <= count; i++) {
-		let key = number() * 2, own = -1, own2 = -1;
-		if (c === 126) { // ~
+		let key = number() * 2,
+			own = -1,
+			own2 = -1;
+		if (c === 126) {
+			// ~
 			key++;
 			c = text.charCodeAt(++at);
 		}
-		if (c === 61) { // =
+		if (c === 61) {
+			// =
 			at++;
 			own = number();
 		}
-		if (c === 43) { // +
+		if (c === 43) {
+			// +
 			at++;
 			own2 = number();
 		}
@@ -64,8 +68,7 @@ function parseTree(text, count, scale, scale2) {
 	}
 	t.total = sums(t, t.self);
 	t.total2 = sums(t, t.self2);
-	for (let i = 0; i < t.n; i++)
-		t.end[i] = i + 1;
+	for (let i = 0; i < t.n; i++) t.end[i] = i + 1;
 	for (let i = t.n - 1; i > 0; i--)
 		t.end[t.parent[i]] = Math.max(t.end[t.parent[i]], t.end[i]);
 	return t;
@@ -73,16 +76,16 @@ function parseTree(text, count, scale, scale2) {
 
 function sums(t, own) {
 	const total = Float64Array.from(own);
-	for (let i = t.n - 1; i > 0; i--)
-		total[t.parent[i]] += total[i];
+	for (let i = t.n - 1; i > 0; i--) total[t.parent[i]] += total[i];
 	return total;
 }
 
 function parseNames(text, places) {
 	const lines = text.split("\n");
 	lines.pop();
-	return lines.map(function (line) {
-		const a = line.indexOf(" "), b = line.indexOf(" ", a + 1);
+	return lines.map(line => {
+		const a = line.indexOf(" "),
+			b = line.indexOf(" ", a + 1);
 		const place = line.slice(a + 1, b).split(":");
 		const file = places[parseInt(place[0], 36)];
 		return {
@@ -99,11 +102,10 @@ function loadModel(find) {
 	m.names = parseNames(find("names"), find("places").split("\n"));
 	m.t = parseTree(find("tree"), m.nodes, m.scale, m.second ? m.scale2 : 0);
 	m.roots = [];
-	for (let i = 1; i < m.t.n; i = m.t.end[i])
-		m.roots.push(i);
+	for (let i = 1; i < m.t.n; i = m.t.end[i]) m.roots.push(i);
 	if (m.diff) {
 		// What ended in a stack that has nothing left of it.
-		m.lostSelf = m.t.self2.map(function (before, i) { return m.t.self[i] ? 0 : before; });
+		m.lostSelf = m.t.self2.map((before, i) => (m.t.self[i] ? 0 : before));
 		m.lostTotal = sums(m.t, m.lostSelf);
 	}
 	return m;
@@ -114,12 +116,31 @@ function loadModel(find) {
 // A node: what of the file's nodes it stands for, and what they sum up to. In trees of callers,
 // `from` holds for each of those the node where its way up began, and `weight` what it brings.
 function makeNode(key, parent) {
-	return { key: key, parent: parent, depth: parent ? parent.depth + 1 : 0, at: [], from: null,
-		weight: null, weight2: null, total: 0, self: 0, total2: 0, self2: 0, kids: null, heavy: null };
+	return {
+		key: key,
+		parent: parent,
+		depth: parent ? parent.depth + 1 : 0,
+		at: [],
+		from: null,
+		weight: null,
+		weight2: null,
+		total: 0,
+		self: 0,
+		total2: 0,
+		self2: 0,
+		kids: null,
+		heavy: null
+	};
 }
 
 function makeTree(m, kind, totals, selfs) {
-	return { m: m, kind: kind, totals: totals || m.t.total, selfs: selfs || m.t.self, root: null };
+	return {
+		m: m,
+		kind: kind,
+		totals: totals || m.t.total,
+		selfs: selfs || m.t.self,
+		root: null
+	};
 }
 
 function takeIn(tree, node, i) {
@@ -164,15 +185,20 @@ function byTotal(a, b) {
 
 // The children of a node, in the order of names.
 function kidsOf(tree, node) {
-	if (node.kids)
-		return node.kids;
-	const t = tree.m.t, kids = new Map();
+	if (node.kids) return node.kids;
+	const t = tree.m.t,
+		kids = new Map();
 	if (node.from) {
 		for (let j = 0; j < node.at.length; j++) {
 			const up = t.parent[node.at[j]];
 			if (up)
-				takeCaller(kidFor(node, kids, t.key[up], true), up, node.from[j],
-					node.weight[j], node.weight2[j]);
+				takeCaller(
+					kidFor(node, kids, t.key[up], true),
+					up,
+					node.from[j],
+					node.weight[j],
+					node.weight2[j]
+				);
 		}
 	} else {
 		for (const i of node.at)
@@ -185,35 +211,34 @@ function kidsOf(tree, node) {
 }
 
 function orderedKids(tree, node, heavy) {
-	if (!heavy)
-		return kidsOf(tree, node);
-	if (!node.heavy)
-		node.heavy = kidsOf(tree, node).slice().sort(byTotal);
+	if (!heavy) return kidsOf(tree, node);
+	if (!node.heavy) node.heavy = kidsOf(tree, node).slice().sort(byTotal);
 	return node.heavy;
 }
 
 // Calls each with the range of file nodes of every chosen thread (an index into roots, or -1: all).
 function eachThread(m, thread, each) {
-	m.roots.forEach(function (i, index) {
-		if (thread < 0 || thread === index)
-			each(i, m.t.end[i]);
+	m.roots.forEach((i, index) => {
+		if (thread < 0 || thread === index) each(i, m.t.end[i]);
 	});
 }
 
 // From the roots down; the root stands for everything chosen.
 function topDown(m, thread, totals, selfs) {
-	const tree = makeTree(m, "down", totals, selfs), kids = new Map(), t = m.t;
-	const root = tree.root = makeNode(-1, null);
-	eachThread(m, thread, function (i) {
-		if (tree.totals[i] > 0)
-			takeIn(tree, kidFor(root, kids, t.key[i], false), i);
+	const tree = makeTree(m, "down", totals, selfs),
+		kids = new Map(),
+		t = m.t;
+	const root = (tree.root = makeNode(-1, null));
+	eachThread(m, thread, i => {
+		if (tree.totals[i] > 0) takeIn(tree, kidFor(root, kids, t.key[i], false), i);
 	});
 	root.kids = Array.from(kids.values()).sort(byKey);
 	for (const kid of root.kids) {
 		root.total += kid.total;
 		root.total2 += kid.total2;
 	}
-	if (thread < 0) { // samples without any frame; and what was before, also where nothing is left
+	if (thread < 0) {
+		// samples without any frame; and what was before, also where nothing is left
 		root.self = tree.selfs[0];
 		root.self2 = t.self2[0];
 		root.total = tree.totals[0];
@@ -224,16 +249,23 @@ function topDown(m, thread, totals, selfs) {
 
 // From where the value was spent up: its functions first, their callers below.
 function callers(m, thread) {
-	const tree = makeTree(m, "callers"), t = m.t, kids = new Map();
-	const root = tree.root = makeNode(-1, null);
-	eachThread(m, thread, function (first, end) {
+	const tree = makeTree(m, "callers"),
+		t = m.t,
+		kids = new Map();
+	const root = (tree.root = makeNode(-1, null));
+	eachThread(m, thread, (first, end) => {
 		for (let i = first; i < end; i++)
 			if (t.self[i] > 0 || t.self2[i] > 0) {
 				root.total2 += t.self2[i];
-				if (t.self[i] <= 0)
-					continue;
+				if (t.self[i] <= 0) continue;
 				root.total += t.self[i];
-				takeCaller(kidFor(root, kids, t.key[i], true), i, i, t.self[i], t.self2[i]);
+				takeCaller(
+					kidFor(root, kids, t.key[i], true),
+					i,
+					i,
+					t.self[i],
+					t.self2[i]
+				);
 			}
 	});
 	root.kids = Array.from(kids.values()).sort(byKey);
@@ -243,7 +275,7 @@ function callers(m, thread) {
 // The outermost nodes of a name: counting inner ones, too, would count recursion twice.
 function outermost(m, thread, isOne, each) {
 	const t = m.t;
-	eachThread(m, thread, function (first, end) {
+	eachThread(m, thread, (first, end) => {
 		for (let i = first; i < end;) {
 			if (isOne(t.key[i] >> 1)) {
 				each(i);
@@ -257,25 +289,30 @@ function outermost(m, thread, isOne, each) {
 
 // Both sides of a function: two trees with it as their root.
 function bothSides(m, thread, name) {
-	const up = makeTree(m, "up"), down = makeTree(m, "down"), t = m.t;
+	const up = makeTree(m, "up"),
+		down = makeTree(m, "down"),
+		t = m.t;
 	up.root = makeNode(2 * name, null);
 	up.root.from = [];
 	up.root.weight = [];
 	up.root.weight2 = [];
 	down.root = makeNode(2 * name, null);
-	outermost(m, thread, function (n) { return n === name; }, function (i) {
-		if (t.total[i] <= 0)
-			return;
-		takeCaller(up.root, i, i, t.total[i], t.total2[i]);
-		takeIn(down, down.root, i);
-	});
+	outermost(
+		m,
+		thread,
+		n => n === name,
+		i => {
+			if (t.total[i] <= 0) return;
+			takeCaller(up.root, i, i, t.total[i], t.total2[i]);
+			takeIn(down, down.root, i);
+		}
+	);
 	return [up, down];
 }
 
 function pathOf(node) {
 	const keys = [];
-	for (; node.parent; node = node.parent)
-		keys.push(node.key.toString(36));
+	for (; node.parent; node = node.parent) keys.push(node.key.toString(36));
 	return keys.reverse();
 }
 
@@ -284,9 +321,8 @@ function follow(tree, path) {
 	let node = tree.root;
 	for (const step of path) {
 		const key = parseInt(step, 36);
-		const next = kidsOf(tree, node).find(function (kid) { return kid.key === key; });
-		if (!next)
-			break;
+		const next = kidsOf(tree, node).find(kid => kid.key === key);
+		if (!next) break;
 		node = next;
 	}
 	return node;
@@ -302,16 +338,21 @@ function compile(text) {
 // How much has a matching frame anywhere in its stack: over all frames, drawn or not.
 function search(m, thread, expression) {
 	const found = { names: new Uint8Array(m.names.length), functions: 0, frames: 0, total: 0 };
-	m.names.forEach(function (name, i) {
+	m.names.forEach((name, i) => {
 		if (expression.test(name.name)) {
 			found.names[i] = 1;
 			found.functions++;
 		}
 	});
-	outermost(m, thread, function (name) { return found.names[name]; }, function (i) {
-		found.frames++;
-		found.total += m.t.total[i];
-	});
+	outermost(
+		m,
+		thread,
+		name => found.names[name],
+		i => {
+			found.frames++;
+			found.total += m.t.total[i];
+		}
+	);
 	return found;
 }
 
@@ -324,67 +365,88 @@ function foldedName(m, key) {
 
 function stackOf(m, i) {
 	const names = [];
-	for (; i; i = m.t.parent[i])
-		names.push(foldedName(m, m.t.key[i]));
+	for (; i; i = m.t.parent[i]) names.push(foldedName(m, m.t.key[i]));
 	return names.reverse().join(";");
 }
 
 // The stacks that a node stands for, whole, in the order of their text.
 function folded(tree, node) {
-	const m = tree.m, t = m.t, lines = new Map(), unit = m.period || 1;
-	const add = function (i, value) {
+	const m = tree.m,
+		t = m.t,
+		lines = new Map(),
+		unit = m.period || 1;
+	const add = (i, value) => {
 		const stack = value > 0 ? stackOf(m, i) : "";
-		if (stack)
-			lines.set(stack, (lines.get(stack) || 0) + value / unit);
+		if (stack) lines.set(stack, (lines.get(stack) || 0) + value / unit);
 	};
-	const addBelow = function (i) {
-		for (let j = i; j < t.end[i]; j++)
-			add(j, tree.selfs[j]);
+	const addBelow = i => {
+		for (let j = i; j < t.end[i]; j++) add(j, tree.selfs[j]);
 	};
 	if (node.key < 0 && !node.at.length)
-		kidsOf(tree, node).forEach(function (kid) { (kid.from || kid.at).forEach(
-			tree.kind === "callers" ? function (i) { add(i, t.self[i]); } : addBelow); });
-	else if (tree.kind === "callers")
-		node.from.forEach(function (i) { add(i, t.self[i]); });
-	else
-		(node.from || node.at).forEach(addBelow);
-	return Array.from(lines, function (line) { return line[0] + " " + line[1] + "\n"; })
-		.sort().join("");
+		kidsOf(tree, node).forEach(kid => {
+			(kid.from || kid.at).forEach(
+				tree.kind === "callers" ? i => add(i, t.self[i]) : addBelow
+			);
+		});
+	else if (tree.kind === "callers") node.from.forEach(i => add(i, t.self[i]));
+	else (node.from || node.at).forEach(addBelow);
+	return Array.from(lines, line => line[0] + " " + line[1] + "\n")
+		.sort()
+		.join("");
 }
 
 // ---------------------------------------------------------------- numbers ----
 
 const units = [
-	{ names: ["nanoseconds", "microseconds", "milliseconds", "seconds"], sizes: [1, 1e3, 1e6, 1e9],
-		steps: [["ns", 1], ["\u00b5s", 1e3], ["ms", 1e6], ["s", 1e9], ["min", 6e10], ["h", 3.6e12]] },
-	{ names: ["bytes", "kilobytes", "megabytes", "gigabytes"],
+	{
+		names: ["nanoseconds", "microseconds", "milliseconds", "seconds"],
+		sizes: [1, 1e3, 1e6, 1e9],
+		steps: [
+			["ns", 1],
+			["\u00b5s", 1e3],
+			["ms", 1e6],
+			["s", 1e9],
+			["min", 6e10],
+			["h", 3.6e12]
+		]
+	},
+	{
+		names: ["bytes", "kilobytes", "megabytes", "gigabytes"],
 		sizes: [1, 1024, 1048576, 1073741824],
-		steps: [["B", 1], ["kB", 1024], ["MB", 1048576], ["GB", 1073741824],
-			["TB", 1099511627776]] }
+		steps: [
+			["B", 1],
+			["kB", 1024],
+			["MB", 1048576],
+			["GB", 1073741824],
+			["TB", 1099511627776]
+		]
+	}
 ];
 
 function formatValue(value, unit) {
 	for (const family of units) {
 		const index = family.names.indexOf(unit);
-		if (index < 0)
-			continue;
+		if (index < 0) continue;
 		const size = Math.abs(value) * family.sizes[index];
 		let best = family.steps[0];
-		for (const step of family.steps)
-			if (size >= step[1])
-				best = step;
-		const number = value * family.sizes[index] / best[1];
-		return (best[1] === 1 ? String(number) : number.toFixed(2).replace(/\.00$/, "")) +
-			"\u202f" + best[0];
+		for (const step of family.steps) if (size >= step[1]) best = step;
+		const number = (value * family.sizes[index]) / best[1];
+		return (
+			(best[1] === 1 ? String(number) : number.toFixed(2).replace(/\.00$/, "")) +
+			"\u202f" +
+			best[0]
+		);
 	}
 	// Numbers beyond 2^53 lose digits in toLocaleString, as BigInt they do not.
 	const exact = Math.abs(value) < 1e15 ? value : BigInt(Math.round(value));
-	return exact.toLocaleString("en") + (/^(count|samples|)$/.test(unit) ? "" : "\u202f" + unit);
+	return (
+		exact.toLocaleString("en") +
+		(/^(count|samples|)$/.test(unit) ? "" : "\u202f" + unit)
+	);
 }
 
 function formatShare(part, whole) {
-	const share = whole ? 100 * part / whole : 0;
-	if (share > 0 && share < 0.01)
-		return "<0.01%";
+	const share = whole ? (100 * part) / whole : 0;
+	if (share > 0 && share < 0.01) return "<0.01%";
 	return share.toFixed(share < 100 ? 2 : 0) + "%";
 }

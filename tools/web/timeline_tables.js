@@ -1,199 +1,355 @@
 // SPDX-License-Identifier: MIT
 //
-// Figures: what the whole, or a range of it, comes to, and why a request took as long as it did. As
-// in tools/lib/timeline_summary.h nothing is concluded from requests that are not whole.
+// Tables, and what makes them. Each figure that has a place in the picture is a link to it. Names
+// get into the page as text only.
 
-// Nearest rank, of exact values.
-function percentile(sorted, p) {
-	return sorted.length ? sorted[Math.max(0, Math.ceil(p / 100 * sorted.length) - 1)] : 0;
+function el(tag, attributes, ...kids) {
+	const element = document.createElement(tag);
+	for (const name in attributes)
+		if (attributes[name] !== null) element.setAttribute(name, attributes[name]);
+	element.append(...kids.filter(kid => kid !== null && kid !== undefined));
+	return element;
 }
 
-function routeRows(list) {
-	const by = new Map();
+// Where a stretch is, with something around it.
+function around(t, start, end) {
+	const margin = Math.max((end - start) * 0.3, 500);
+	return { a: start - margin - t.start, b: end + margin - t.start };
+}
+
+function toRequest(app, q) {
+	return Object.assign(
+		{
+			v: "picture",
+			sel: "q" + q.index,
+			group:
+				app.state.group === "threads" || app.state.group === "cpus"
+					? "all"
+					: app.state.group
+		},
+		around(app.t, q.start, q.end)
+	);
+}
+
+function toThread(app, th) {
+	return { v: "picture", group: "threads", track: "t" + th.number, a: null, b: null };
+}
+
+// Sorts and filters itself. columns: { label, get, text, link, left, title }.
+function makeTable(app, key, caption, columns, rows, note) {
+	const s = app.state,
+		sort = s["o" + key] || "",
+		down = sort[0] === "-";
+	const chosen = columns.findIndex(c => c.label === sort.replace(/^-/, ""));
+	const filter = (s["f" + key] || "").toLowerCase();
+	let list = rows;
+	if (filter)
+		list = list.filter(row => {
+			return columns.some(
+				c => c.left && String(c.get(row)).toLowerCase().includes(filter)
+			);
+		});
+	if (chosen >= 0) {
+		const get = columns[chosen].get,
+			sign = down ? -1 : 1;
+		list = list
+			.map(row => ({ row: row, by: get(row) }))
+			.sort((a, b) => {
+				return a.by < b.by ? -sign : a.by > b.by ? sign : 0;
+			})
+			.map(x => x.row);
+	}
+	const head = el("tr", {});
+	for (const c of columns) {
+		const at = c === columns[chosen];
+		const b = el(
+			"button",
+			{ type: "button", title: c.title || null },
+			c.label + (at ? (down ? " \u2193" : " \u2191") : "")
+		);
+		b.addEventListener("click", () => {
+			app.go({
+				["o" + key]: at
+					? down
+						? c.label
+						: "-" + c.label
+					: (c.left ? "" : "-") + c.label
+			});
+		});
+		head.append(
+			el(
+				"th",
+				{
+					scope: "col",
+					class: c.left ? "left" : null,
+					"aria-sort": at ? (down ? "descending" : "ascending") : null
+				},
+				b
+			)
+		);
+	}
+	const body = el("tbody", {}),
+		table = el(
+			"table",
+			{ class: "data", id: "table-" + key },
+			el("caption", {}, caption),
+			el("thead", {}, head),
+			body
+		);
+	const more = el("button", { type: "button" });
+	let shown = 0;
+	const show = () => {
+		for (const row of list.slice(shown, shown + 200)) {
+			const tr = el("tr", {});
+			columns.forEach((c, i) => {
+				const text = c.text ? c.text(row) : String(c.get(row)),
+					to = c.link && c.link(row);
+				tr.append(
+					el(
+						i ? "td" : "th",
+						{
+							class: c.left ? "left" : null,
+							scope: i ? null : "row"
+						},
+						to ? app.link(text, to) : text
+					)
+				);
+			});
+			body.append(tr);
+		}
+		shown = Math.min(list.length, shown + 200);
+		more.textContent =
+			"Show more: " + formatCount(list.length - shown) + " rows are left";
+		more.hidden = shown >= list.length;
+	};
+	more.addEventListener("click", show);
+	show();
+	const box = el("section", { class: "table" });
+	if (rows.length > 8) {
+		const input = el("input", {
+			type: "search",
+			placeholder: "Filter rows",
+			"aria-label": "Filter rows of: " + caption,
+			value: s["f" + key] || ""
+		});
+		input.addEventListener("change", () => app.go({ ["f" + key]: input.value }));
+		box.append(
+			el(
+				"p",
+				{ class: "tools" },
+				input,
+				el(
+					"span",
+					{ class: "count" },
+					formatCount(list.length) +
+						" of " +
+						formatCount(rows.length) +
+						" rows"
+				)
+			)
+		);
+	}
+	box.append(
+		el(
+			"div",
+			{ class: "wide", tabindex: "0", role: "region", "aria-label": caption },
+			table
+		),
+		more
+	);
+	if (note) box.append(el("p", { class: "note" }, note));
+	return box;
+}
+
+function timeColumn(label, get, link, title) {
+	return {
+		label: label,
+		get: get,
+		link: link,
+		title: title,
+		text: row => {
+			const v = get(row);
+			return v ? formatTime(v) : "\u2013";
+		}
+	};
+}
+
+function countColumn(label, get) {
+	return { label: label, get: get, text: row => formatCount(get(row)) };
+}
+
+function threadTable(app, rows, caption, key) {
+	const t = app.t,
+		to = row => toThread(app, row.th),
+		columns = [
+			{ label: "thread", left: true, get: r => r.th.name || "?", link: to },
+			{ label: "TID", get: r => r.th.tid, link: to },
+			{
+				label: "process",
+				left: true,
+				get: r => (r.th.process ? r.th.process + " " : "") + r.th.pid
+			},
+			timeColumn("time", r => lifetime(r.total), to),
+			timeColumn("on CPU", r => running(r.total), to, "user + syscall")
+		];
+	for (let i = 0; i < NR_THREAD_STATES; i++)
+		if (i !== DEAD && rows.some(r => r.total[i] > 0))
+			columns.push(timeColumn(t.states[i], r => r.total[i], null));
+	if (key === "t")
+		for (const c of ["runs", "preemptions", "wakeups", "syscalls", "faults", "samples"])
+			columns.push(countColumn(c, r => r.th[c]));
+	return makeTable(
+		app,
+		key,
+		caption,
+		columns,
+		rows,
+		"Every thread is in exactly one state at a time: " +
+			"its times add up to the time that it was there."
+	);
+}
+
+function requestColumns(app, list) {
+	const t = app.t,
+		to = q => toRequest(app, q),
+		columns = [
+			{
+				label: "request",
+				left: true,
+				get: q => q.what || String(q.id),
+				link: to
+			},
+			{ label: "route", left: true, get: q => q.route },
+			{
+				label: "status",
+				get: q => q.status,
+				text: q =>
+					q.open
+						? "open"
+						: q.aborted
+							? q.status + " aborted"
+							: String(q.status)
+			},
+			{
+				label: "begin",
+				get: q => q.start,
+				text: q => ((q.start - t.start) / 1e9).toFixed(6) + "\u202fs"
+			},
+			timeColumn("latency", q => q.latency, to)
+		];
+	const used = new Set(),
+		phases = new Set();
 	for (const q of list) {
-		if (!by.has(q.route))
-			by.set(q.route, { route: q.route, all: 0, left: 0, failed: 0, latencies: [], total: 0,
-				states: [], slowest: null });
-		const row = by.get(q.route);
-		row.all++;
-		if (!q.counts) {
-			row.left++;
-			continue;
-		}
-		row.failed += q.status >= 500 ? 1 : 0;
-		row.latencies.push(q.latency);
-		row.total += q.latency;
-		if (!row.slowest || q.latency > row.slowest.latency)
-			row.slowest = q;
-		for (const part of q.states)
-			row.states[part[0]] = (row.states[part[0]] || 0) + part[1];
+		q.states.forEach(p => used.add(p[0]));
+		q.phases.forEach(p => phases.add(p[0]));
 	}
-	for (const row of by.values()) {
-		row.latencies.sort(function (a, b) { return a - b; });
-		row.p50 = percentile(row.latencies, 50);
-		row.p90 = percentile(row.latencies, 90);
-		row.p99 = percentile(row.latencies, 99);
-		row.max = percentile(row.latencies, 100);
-	}
-	return Array.from(by.values()).sort(function (a, b) { return b.all - a.all; });
-}
-
-function running(total) {
-	return total[USER] + total[SYSCALL];
-}
-
-function lifetime(total) {
-	return total.reduce(function (a, b) { return a + b; }, 0);
-}
-
-// Times by state of a thread within [from, to].
-function totalsWithin(th, from, to) {
-	const s = th.states, total = new Array(NR_THREAD_STATES).fill(0);
-	for (let i = firstEnding(s, from); i < s.n && s.start[i] < to; i++)
-		total[s.state[i]] += Math.min(s.end[i], to) - Math.max(s.start[i], from);
-	return total;
-}
-
-function within(sorted, from, to) {
-	return sorted.filter(function (q) { return q.end > from && q.start < to; });
-}
-
-const REASONS = { 3: "waited for a CPU after its wakeup", 4: "had its CPU taken from it", 5: "waited for a lock (futex)",
-	6: "waited in epoll", 7: "waited for the network", 8: "waited for the disk", 9: "slept",
-	10: "waited for a page fault", 11: "was blocked otherwise", 13: "waited for its busy loop",
-	14: "waited with nobody to work on it and its loop idle", 15: "waited for a shared commit",
-	16: "waited for its loop to send what was done", 1: "ran in user mode", 2: "ran in system calls",
-	0: "is unknown: events are missing" };
-
-// A sentence, of the two partitions: each adds up to the latency.
-function whySlow(t, q, medians) {
-	const parts = q.states.slice().sort(function (a, b) { return b[1] - a[1]; });
-	const phases = q.phases.filter(function (p) { return p[0]; }).sort(function (a, b) { return b[1] - a[1]; });
-	const median = medians.get(q.route), share = function (ns) {
-		return formatTime(ns) + " (" + formatPercent(ns, q.latency) + ")";
+	const part = (key, i) => {
+		return q => {
+			for (const p of q[key]) if (p[0] === i) return p[1];
+			return 0;
+		};
 	};
-	let text = "It took " + formatTime(q.latency);
-	if (q.counts && median > 0 && q.latency >= 1.05 * median)
-		text += ", " + (q.latency / median).toFixed(1) + " times the median of its route (" +
-			formatTime(median) + ")";
-	text += parts.length ? ": it " : "";
-	text += parts.slice(0, 3).map(function (p) {
-		const reason = p[0] >= QUEUED ? "waited in the queue " + t.states[p[0]] : REASONS[p[0]] || "was in " + t.states[p[0]];
-		return reason + " for " + share(p[1]);
-	}).join(", then ").replace(", then ", ", ").replace(/, then ([^,]*)$/, " and $1");
-	text += ".";
-	if (phases.length)
-		text += " Its longest phase was " + t.phases[phases[0][0]] + ": " + share(phases[0][1]) + ".";
-	const wait = q.waits[0];
-	if (wait) {
-		const frames = framesOf(t, wait.stack);
-		text += " Its longest single wait, " + formatTime(wait.length) + " in state " +
-			stateName(t, wait.state) + ", began " + formatTime(wait.start - q.start) + " after its begin" +
-			(frames.length ? " at " + frames[0].f.name : "") + ".";
-	}
-	if (q.items > 1)
-		text += " Its commit was shared by " + q.items + ".";
-	if (q.lost)
-		text += " Events of it may be missing.";
-	if (q.partial)
-		text += q.open ? " It had not ended when the recording did." : " It is not all in the recording.";
-	return text;
+	for (const i of Array.from(used).sort((a, b) => a - b))
+		columns.push(timeColumn(stateName(t, i), part("states", i), null, "state"));
+	if (phases.size > 1)
+		for (const i of Array.from(phases).sort((a, b) => a - b))
+			columns.push(
+				timeColumn(
+					i ? "phase " + t.phases[i] : "no phase",
+					part("phases", i),
+					null,
+					"phase"
+				)
+			);
+	for (const c of ["syscalls", "faults", "switches", "pieces"])
+		columns.push(countColumn(c, q => q[c]));
+	columns.push({
+		label: "whole",
+		left: true,
+		get: q => (q.partial ? "no" : q.lost ? "events missing" : "yes")
+	});
+	return columns;
 }
 
-// ---------------------------------------------------------------- counters ----
-
-// Steps of a count that goes up at each of `ups` and down at each of `downs`.
-function steps(ups, downs) {
-	const c = { time: [], value: [], max: 0, maxAt: 0 };
-	let value = 0, i = 0, j = 0;
-	ups.sort();
-	downs.sort();
-	while (i < ups.length || j < downs.length) {
-		const at = i < ups.length && !(downs[j] <= ups[i]) ? ups[i] : downs[j];
-		for (; downs[j] === at; j++)
-			value--;
-		for (; ups[i] === at; i++)
-			value++;
-		c.time.push(at);
-		c.value.push(value);
-		if (value > c.max) {
-			c.max = value;
-			c.maxAt = at;
-		}
-	}
-	return c;
-}
-
-function inFlight(t) {
-	return steps(Float64Array.from(t.requests, function (q) { return q.start; }),
-		Float64Array.from(t.requests, function (q) { return q.open ? t.end : q.end; }));
-}
-
-function waitingForCpu(t) {
-	let n = 0;
-	for (const th of t.threads)
-		for (let i = 0; i < th.states.n; i++)
-			n += classOf(th.states.state[i]) === 1 ? 1 : 0;
-	const ups = new Float64Array(n), downs = new Float64Array(n);
-	for (const th of t.threads)
-		for (let i = 0; i < th.states.n; i++)
-			if (classOf(th.states.state[i]) === 1) {
-				ups[--n] = th.states.start[i];
-				downs[n] = th.states.end[i];
-			}
-	return steps(ups, downs);
-}
-
-// The 99th percentile of what ended within each second (each tenth, of short recordings).
-function p99s(t) {
-	const c = { time: [], value: [], max: 0, maxAt: 0 };
-	c.every = t.end - t.start > 5e9 ? 1e9 : 1e8;
-	const by = new Map();
-	for (const q of t.requests)
-		if (q.counts) {
-			const at = Math.floor((q.end - t.start) / c.every);
-			if (!by.has(at))
-				by.set(at, []);
-			by.get(at).push(q.latency);
-		}
-	for (let at = 0; at * c.every < t.end - t.start; at++) {
-		const list = (by.get(at) || []).sort(function (a, b) { return a - b; });
-		const value = percentile(list, 99);
-		c.time.push(t.start + at * c.every);
-		c.value.push(value);
-		if (value > c.max) {
-			c.max = value;
-			c.maxAt = t.start + at * c.every;
-		}
-	}
-	return c;
-}
-
-// A total becomes its rate between readings.
-function shownCounter(t, counter) {
-	const what = t.counters_info[counter.counter] || ["counter", "count", 0], c = { time: [], value: [], max: 0, maxAt: 0 };
-	for (let i = 0; i < counter.time.length; i++) {
-		let value = counter.value[i];
-		if (what[2]) {
-			if (i + 1 >= counter.time.length)
-				break;
-			value = (counter.value[i + 1] - value) / ((counter.time[i + 1] - counter.time[i]) / 1e9);
-		}
-		c.time.push(counter.time[i]);
-		c.value.push(value);
-		if (value > c.max) {
-			c.max = value;
-			c.maxAt = counter.time[i];
-		}
-	}
-	const unit = what[1];
-	c.format = function (v) {
-		if (unit === "nanoseconds" && what[2])
-			return (v / 1e7).toFixed(1) + "\u202f% of a CPU";
-		return (unit === "bytes" ? formatBytes(v) : unit === "nanoseconds" ? formatTime(v) :
-			formatCount(Math.round(v))) + (what[2] ? "/s" : "");
+function routeTable(app, list, caption, key) {
+	const rank = p => {
+		return row => {
+			const value = percentile(row.latencies, p);
+			const q = list.find(
+				q => q.latency === value && q.counts && q.route === row.route
+			);
+			return q ? toRequest(app, q) : null;
+		};
 	};
-	c.label = what[0] + (what[2] ? " per second" : "");
-	c.of = counter.cpu ? "CPU " + (counter.cpu - 1) : counter.pid ? "process " + counter.pid : "";
-	return c;
+	return makeTable(
+		app,
+		key,
+		caption,
+		[
+			{
+				label: "route",
+				left: true,
+				get: r => r.route,
+				text: r => r.route || "(no route)",
+				link: r => ({
+					v: "picture",
+					group: "requests",
+					route: r.route,
+					a: null,
+					b: null
+				})
+			},
+			{
+				label: "requests",
+				get: r => r.all,
+				text: r => formatCount(r.all),
+				link: r => ({ v: "requests", route: r.route })
+			},
+			countColumn("left out", r => r.left),
+			{
+				label: "5xx",
+				get: r => r.failed,
+				link: r =>
+					r.failed
+						? { v: "requests", route: r.route, status: "5" }
+						: null
+			},
+			timeColumn("p50", r => r.p50, rank(50)),
+			timeColumn("p90", r => r.p90, rank(90)),
+			timeColumn("p99", r => r.p99, rank(99)),
+			timeColumn("max", r => r.max, rank(100))
+		],
+		list === app.t.requests ? app.routes : routeRows(list),
+		"Percentiles are of requests that are whole. Left out are those that began " +
+			"before the recording, had not ended, or of which events may be missing."
+	);
+}
+
+function requestsView(app) {
+	const list = app.filtered();
+	return el(
+		"div",
+		{ class: "page" },
+		el("h1", {}, "Requests"),
+		routeTable(app, list, "Latency by route", "r"),
+		makeTable(
+			app,
+			"q",
+			"Each request",
+			requestColumns(app, list),
+			app.state.oq ? list : app.byLatency.filter(app.matches),
+			"States and phases each add up to the latency. " +
+				"Slowest first, until a column is chosen."
+		)
+	);
+}
+
+function threadsView(app) {
+	const rows = app.t.threads.map(th => ({ th: th, total: th.total }));
+	return el(
+		"div",
+		{ class: "page" },
+		el("h1", {}, "Threads"),
+		threadTable(app, rows, "Each thread, all of its time", "t")
+	);
 }
