@@ -82,10 +82,10 @@ function makeApp(t, part) {
 	app.inFlight = inFlight(t);
 	app.waiting = waitingForCpu(t);
 	app.p99s = p99s(t);
-	app.routes = routeRows(t.requests);
+	app.byLatency = t.requests.slice().sort((a, b) => a.latency - b.latency);
+	app.routes = routeRows(app.byLatency);
 	app.medians = new Map(app.routes.map(r => [r.route, r.p50]));
-	app.byLatency = t.requests.slice().sort((a, b) => b.latency - a.latency);
-	app.slowest = app.byLatency.filter(q => q.counts);
+	app.slowest = app.byLatency.filter(q => q.counts).reverse();
 	app.ioLanes = packLanes(
 		t.ios.map(io => {
 			io.latency = io.end - io.start;
@@ -206,11 +206,12 @@ function makeApp(t, part) {
 			q.latency >= app.least
 		);
 	};
+	// By latency, the least first.
 	app.filtered = () => {
 		const s = app.state;
 		return s.route || s.status || s.slower
-			? t.requests.filter(app.matches)
-			: t.requests;
+			? app.byLatency.filter(app.matches)
+			: app.byLatency;
 	};
 	app.trackOf = id => {
 		return app.tracks.find(track => track.id === id);
@@ -269,37 +270,30 @@ function makeApp(t, part) {
 					? 0
 					: hits.length - 1
 				: (app.hitAt + sign + hits.length) % hits.length;
-		const item = resolve(app, hits[app.hitAt].name),
+		const name = hitName(hits[app.hitAt]),
+			item = resolve(app, name),
 			s = app.state,
-			changes = { v: "picture", sel: hits[app.hitAt].name };
-		const p = app.picture,
-			w = ((item.end - item.start) / (s.b - s.a)) * p.width;
-		if (item.start < s.a || item.end > s.b || w < 3)
+			half = (s.b - s.a) / 2,
+			length = item.end - item.start,
+			narrow = (length / (s.b - s.a)) * app.picture.width < 3,
+			at = item.start - t.start,
+			changes = { v: "picture", sel: name };
+		if (narrow && length > 0)
 			Object.assign(
 				changes,
-				w < 3 && item.end > item.start
-					? around(
-							t,
-							item.start - 5 * (item.end - item.start),
-							item.end + 5 * (item.end - item.start)
-						)
-					: {
-							a: item.start - (s.b - s.a) / 2 - t.start,
-							b: item.start + (s.b - s.a) / 2 - t.start
-						}
+				around(t, item.start - 5 * length, item.end + 5 * length)
 			);
+		else if (item.start < s.a || item.end > s.b || narrow)
+			Object.assign(changes, { a: at - half, b: at + half });
 		app.go(changes);
 	};
 	app.neighbour = sign => {
 		const s = app.state.sel,
 			parts = s.slice(1).split(".");
 		if (app.item && app.item.kind === "request") {
-			const lane = app.made.requests.find(track =>
-				track.lane.list.includes(app.item.request)
-			);
-			const q =
-				lane &&
-				lane.lane.list[lane.lane.list.indexOf(app.item.request) + sign];
+			const track = laneOf(app, app.item.request),
+				list = track ? track.lane.list : [],
+				q = list[list.indexOf(app.item.request) + sign];
 			if (q) app.go({ sel: "q" + q.index });
 			return;
 		}

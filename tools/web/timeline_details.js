@@ -114,8 +114,8 @@ function detailsView(app) {
 			el(
 				"p",
 				{ class: "hint" },
-				"Click on anything for its details; drag over the picture for a range's " +
-					"table and flame graphs; ? shows all keys."
+				"Click on anything for its details; drag over the picture " +
+					"for a range's table and flame graphs; ? shows all keys."
 			)
 		);
 		return box;
@@ -182,7 +182,7 @@ function rangeView(app) {
 	bar.append(zoom, close);
 	box.append(bar);
 	if (kind === "table") {
-		const list = within(t.byStart, s.ra, s.rb).filter(app.matches),
+		const list = within(app.filtered(), s.ra, s.rb),
 			content = el("div", { class: "scroll" });
 		content.append(
 			threadTable(

@@ -8,40 +8,29 @@ function percentile(sorted, p) {
 	return sorted.length ? sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)] : 0;
 }
 
+// list: by latency, the least first.
 function routeRows(list) {
 	const by = new Map();
 	for (const q of list) {
-		if (!by.has(q.route))
-			by.set(q.route, {
-				route: q.route,
-				all: 0,
-				left: 0,
-				failed: 0,
-				latencies: [],
-				total: 0,
-				states: [],
-				slowest: null
-			});
-		const row = by.get(q.route);
+		let row = by.get(q.route);
+		if (!row) {
+			row = { route: q.route, all: 0, left: 0, failed: 0, whole: [] };
+			by.set(q.route, row);
+		}
 		row.all++;
 		if (!q.counts) {
 			row.left++;
 			continue;
 		}
 		row.failed += q.status >= 500 ? 1 : 0;
-		row.latencies.push(q.latency);
-		row.total += q.latency;
-		if (!row.slowest || q.latency > row.slowest.latency) row.slowest = q;
-		for (const part of q.states)
-			row.states[part[0]] = (row.states[part[0]] || 0) + part[1];
+		row.whole.push(q);
 	}
-	for (const row of by.values()) {
-		row.latencies.sort((a, b) => a - b);
-		row.p50 = percentile(row.latencies, 50);
-		row.p90 = percentile(row.latencies, 90);
-		row.p99 = percentile(row.latencies, 99);
-		row.max = percentile(row.latencies, 100);
-	}
+	for (const row of by.values())
+		for (const p of [50, 90, 99, 100]) {
+			const q = percentile(row.whole, p);
+			row["q" + p] = q || null;
+			row["p" + p] = q ? q.latency : 0;
+		}
 	return Array.from(by.values()).sort((a, b) => b.all - a.all);
 }
 
@@ -62,8 +51,9 @@ function totalsWithin(th, from, to) {
 	return total;
 }
 
-function within(sorted, from, to) {
-	return sorted.filter(q => q.end > from && q.start < to);
+// Those that touch [from, to].
+function within(list, from, to) {
+	return list.filter(q => q.end > from && q.start < to);
 }
 
 const REASONS = {
@@ -165,6 +155,29 @@ function steps(ups, downs) {
 		}
 	}
 	return c;
+}
+
+const BLOCK = 64;
+
+// The highest of a counter's values [from, to): exact, at the price of a few blocks.
+function mostOf(counter, from, to) {
+	const value = counter.value;
+	if (!counter.blocks) {
+		counter.blocks = new Float64Array(Math.ceil(value.length / BLOCK));
+		for (let i = 0; i < value.length; i++) {
+			const block = Math.floor(i / BLOCK);
+			counter.blocks[block] = Math.max(counter.blocks[block], value[i]);
+		}
+	}
+	let most = 0;
+	while (from < to)
+		if (from % BLOCK === 0 && from + BLOCK <= to) {
+			most = Math.max(most, counter.blocks[from / BLOCK]);
+			from += BLOCK;
+		} else {
+			most = Math.max(most, value[from++]);
+		}
+	return most;
 }
 
 function inFlight(t) {

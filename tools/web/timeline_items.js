@@ -62,7 +62,7 @@ function spanItem(app, th, row, i) {
 		start: row.start[i],
 		end: row.end[i],
 		track: "t" + th.number,
-		dy: STATE_ROW + 8 + Math.min(row.depth, MAX_ROWS - 1) * SPAN_ROW,
+		dy: STATE_ROW + 8 + row.depth * SPAN_ROW,
 		height: SPAN_ROW - 1,
 		title: spanName(t, row, i),
 		facts: [
@@ -74,8 +74,13 @@ function spanItem(app, th, row, i) {
 	};
 }
 
+// The track that has it, if the filter lets it through.
+function laneOf(app, q) {
+	return app.made.requests.find(track => track.lane.list.includes(q));
+}
+
 function requestItem(app, q) {
-	const track = app.made.requests.find(track => track.lane.list.includes(q));
+	const track = laneOf(app, q);
 	return {
 		kind: "request",
 		request: q,

@@ -201,8 +201,10 @@ function formatTime(ns) {
 	);
 }
 
+const counts = new Intl.NumberFormat("en");
+
 function formatCount(n) {
-	return n.toLocaleString("en");
+	return counts.format(n);
 }
 
 function formatPercent(part, whole) {

@@ -2,7 +2,8 @@
 //
 // How things are drawn on the canvas. What is narrower than a pixel is not drawn one by one: of
 // each pixel the shares are drawn, as a bar in it, from running sums. So a frame costs pixels, not
-// events.
+// events. Rectangles, of which there are tens of thousands in a frame, are written into an image
+// first, which is several times as fast as a canvas paints them; text and lines come on top of it.
 
 const COLORS = {
 	light: {
@@ -15,7 +16,6 @@ const COLORS = {
 		hit: "#6a1b9a",
 		range: "rgba(11,87,208,.12)",
 		lost: "#b3261e",
-		miss: 0.3,
 		classes: ["#3f9c50", "#f0a020", "#c3c9d2"],
 		counter: "#4a7fb5",
 		states: [
@@ -61,7 +61,6 @@ const COLORS = {
 		hit: "#d9a8ff",
 		range: "rgba(138,180,248,.16)",
 		lost: "#ff8a80",
-		miss: 0.3,
 		classes: ["#4caf63", "#d99a2b", "#4a515c"],
 		counter: "#6ea3d8",
 		states: [
@@ -103,6 +102,22 @@ function stateColor(c, state) {
 	return c.states[Math.min(state, QUEUED)];
 }
 
+// "#rrggbb" as an image has it in memory.
+function inkOf(color) {
+	const n = parseInt(color.slice(1), 16);
+	const bytes = new Uint8Array([n >> 16, (n >> 8) & 255, n & 255, 255]);
+	return new Uint32Array(bytes.buffer)[0];
+}
+
+// The same colours, as inks.
+function inksOf(colors) {
+	const inks = {};
+	for (const name in colors)
+		if (Array.isArray(colors[name])) inks[name] = colors[name].map(inkOf);
+		else if (colors[name][0] === "#") inks[name] = inkOf(colors[name]);
+	return inks;
+}
+
 // A canvas and the stretch of time on it.
 function makePicture(canvas) {
 	const p = {
@@ -112,44 +127,100 @@ function makePicture(canvas) {
 		b: 1,
 		width: 1,
 		height: 1,
-		colors: COLORS.light,
+		ratio: 1,
 		tracks: [],
 		top: 24,
 		rects: 0
 	};
+	// What is drawn over the image, and the part of it that is not clipped away, in its pixels.
+	let image = new ImageData(1, 1),
+		pixels = new Uint32Array(image.data.buffer),
+		over = [],
+		clipTop = 0,
+		clipBottom = 1;
 	p.x = time => {
 		return ((time - p.a) / (p.b - p.a)) * p.width;
 	};
 	p.time = x => {
 		return p.a + (x / p.width) * (p.b - p.a);
 	};
-	p.rect = (x, y, w, h, color) => {
+	// At least a pixel wide; as high as it is.
+	p.rect = (x, y, w, h, ink) => {
+		const width = image.width,
+			left = Math.round(x * p.ratio),
+			from = Math.max(left, 0),
+			to = Math.min(Math.max(Math.round((x + w) * p.ratio), left + 1), width),
+			top = Math.max(Math.round(y * p.ratio), clipTop),
+			bottom = Math.min(Math.round((y + h) * p.ratio), clipBottom),
+			end = bottom * width;
 		p.rects++;
-		p.ctx.fillStyle = color;
-		p.ctx.fillRect(x, y, w, h);
+		if (to - from === 1)
+			for (let at = top * width + from; at < end; at += width) pixels[at] = ink;
+		else if (to > from)
+			for (let at = top * width; at < end; at += width)
+				pixels.fill(ink, at + from, at + to);
+	};
+	p.clip = (top, bottom) => {
+		clipTop = Math.min(Math.max(Math.round(top * p.ratio), 0), image.height);
+		clipBottom = Math.min(
+			Math.max(Math.round(bottom * p.ratio), clipTop),
+			image.height
+		);
+	};
+	// Calls draw(ctx) when the image is there.
+	p.later = draw => {
+		over.push({ draw: draw, top: clipTop, bottom: clipBottom });
 	};
 	p.label = (text, x, y, w, color) => {
 		const left = Math.max(x, 0),
 			room = Math.min(x + w, p.width) - left - 6,
 			n = Math.floor(room / 6.2);
 		if (n < 3) return;
-		p.ctx.fillStyle = color || p.colors.text;
-		p.ctx.fillText(
-			text.length > n ? text.slice(0, n - 1) + "\u2026" : text,
-			left + 3,
-			y
-		);
+		p.later(ctx => {
+			ctx.fillStyle = color || p.colors.text;
+			const shown = text.length > n ? text.slice(0, n - 1) + "\u2026" : text;
+			ctx.fillText(shown, left + 3, y, room);
+		});
+	};
+	p.finish = () => {
+		const ctx = p.ctx;
+		let top = -1,
+			bottom = -1;
+		ctx.putImageData(image, 0, 0);
+		ctx.save();
+		for (const o of over) {
+			if (o.top !== top || o.bottom !== bottom) {
+				ctx.restore();
+				ctx.save();
+				ctx.beginPath();
+				top = o.top;
+				bottom = o.bottom;
+				ctx.rect(0, top / p.ratio, p.width, (bottom - top) / p.ratio);
+				ctx.clip();
+			}
+			o.draw(ctx);
+		}
+		ctx.restore();
+		over = [];
 	};
 	p.resize = (width, height) => {
-		const ratio = window.devicePixelRatio || 1;
+		p.ratio = window.devicePixelRatio || 1;
 		p.width = width;
 		p.height = height;
-		canvas.width = Math.round(width * ratio);
-		canvas.height = Math.round(height * ratio);
+		canvas.width = Math.round(width * p.ratio);
+		canvas.height = Math.round(height * p.ratio);
 		canvas.style.width = width + "px";
 		canvas.style.height = height + "px";
-		p.ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+		p.ctx.setTransform(p.ratio, 0, 0, p.ratio, 0, 0);
+		image = new ImageData(canvas.width, canvas.height);
+		pixels = new Uint32Array(image.data.buffer);
+		p.clip(0, height);
 	};
+	p.theme = colors => {
+		p.colors = colors;
+		p.inks = inksOf(colors);
+	};
+	p.theme(COLORS.light);
 	return p;
 }
 
@@ -181,7 +252,7 @@ function share(p, sum, i, j) {
 
 function drawStates(p, th, y, h) {
 	const s = th.states,
-		c = p.colors;
+		c = p.inks;
 	walkRow(
 		p,
 		s,
@@ -207,196 +278,164 @@ function drawStates(p, th, y, h) {
 }
 
 function drawHatch(p, x, y, w, h) {
-	const ctx = p.ctx;
-	ctx.save();
-	ctx.beginPath();
-	ctx.rect(x, y, Math.max(w, 1), h);
-	ctx.clip();
-	ctx.strokeStyle = p.colors.lost;
-	ctx.lineWidth = 1;
-	ctx.beginPath();
-	for (
-		let at = Math.floor(Math.max(x, 0) / 6) * 6 - h;
-		at < Math.min(x + w, p.width);
-		at += 6
-	) {
-		ctx.moveTo(at, y + h);
-		ctx.lineTo(at + h, y);
-	}
-	ctx.stroke();
-	ctx.restore();
 	p.rects++;
+	p.later(ctx => {
+		ctx.save();
+		ctx.beginPath();
+		ctx.rect(x, y, Math.max(w, 1), h);
+		ctx.clip();
+		ctx.strokeStyle = p.colors.lost;
+		ctx.lineWidth = 1;
+		ctx.beginPath();
+		const end = Math.min(x + w, p.width);
+		for (let at = Math.floor(Math.max(x, 0) / 6) * 6 - h; at < end; at += 6) {
+			ctx.moveTo(at, y + h);
+			ctx.lineTo(at + h, y);
+		}
+		ctx.stroke();
+		ctx.restore();
+	});
 }
 
-function drawSpans(p, t, row, y, h, hits) {
-	const c = p.colors;
-	walkRow(
-		p,
-		row,
-		(i, x, w) => {
-			const hit = hits && hits.spans.has(row.id + i);
-			p.rect(
-				x,
-				y,
-				Math.max(w - (w > 3 ? 1 : 0), 1),
-				h - 1,
-				hit ? c.hit : c.spans[row.head[i] & 3]
-			);
-			if (w > 26)
-				p.label(
-					spanName(t, row, i),
-					x,
-					y + h - 4,
-					w,
-					hit ? c.back : c.text
-				);
-		},
-		(i, j, x) => {
-			const part = share(p, row.sum, i, j) * (h - 1);
-			p.rect(
-				x,
-				y + h - 1 - Math.max(part, 1),
-				1,
-				Math.max(part, 1),
-				c.spans[row.head[i] & 3]
-			);
-		}
+function drawSpans(p, t, row, y, h) {
+	const c = p.inks;
+	const wide = (i, x, w) => {
+		const hit = row.hits && row.hits[i];
+		p.rect(x, y, w - (w > 3 ? 1 : 0), h - 1, hit ? c.hit : c.spans[row.head[i] & 3]);
+		if (w > 26) p.label(spanName(t, row, i), x, y + h - 4, w, hit ? p.colors.back : "");
+	};
+	const narrow = (i, j, x) => {
+		const part = Math.max(share(p, row.sum, i, j) * (h - 1), 1);
+		p.rect(x, y + h - 1 - part, 1, part, c.spans[row.head[i] & 3]);
+	};
+	walkRow(p, row, wide, narrow);
+}
+
+// A request's phases, each within the one that it is in; a name where there is room for one.
+function drawPhases(p, t, q, y, h) {
+	const list = q.phaseList;
+	list.forEach((f, i) => {
+		const x = Math.max(p.x(f.start), -1),
+			w = Math.min(p.x(f.end), p.width + 1) - x,
+			inset = Math.min(f.depth * 3, 9);
+		if (w <= 0) return;
+		p.rect(x, y + inset, w, h - inset, p.inks.phases[1 + ((f.phase - 1) % 8)]);
+		// The next one covers it, if it is within.
+		const next =
+			list[i + 1] && list[i + 1].depth > f.depth ? p.x(list[i + 1].start) : x + w;
+		const room = Math.min(w, next - x);
+		if (room > 34) p.label(t.phases[f.phase], x, y + h - 3, room);
+	});
+}
+
+function drawRequest(p, app, q, x, y, w, h) {
+	const c = p.inks,
+		hit = app.hits && app.hits.requests.has(q.index),
+		phases = h - 8;
+	p.rect(
+		x,
+		y,
+		w - (w > 4 ? 1 : 0),
+		phases,
+		hit ? c.hit : q.status >= 500 ? c.lost : c.phases[0]
 	);
+	if (w < 4) {
+		p.rect(x, y + phases, 1, 6, c.classes[2]);
+		return;
+	}
+	q.phaseList = q.phaseList || phasesOf(app.t, q);
+	q.stateList = q.stateList || statesOf(app.t, q);
+	drawPhases(p, app.t, q, y, phases);
+	let last = -1;
+	for (const s of q.stateList) {
+		const sx = Math.max(p.x(s.start), -1),
+			sw = Math.min(p.x(s.end), p.width + 1) - sx;
+		if (sw <= 0 || sx + sw < last + 0.5) continue;
+		p.rect(sx, y + phases, sw, 6, stateColor(c, s.state));
+		last = sx + sw;
+	}
+	if (w > 60 && !q.phaseList.length) p.label(q.what || q.route, x, y + phases - 3, w);
+	if (q.lost || q.partial) drawHatch(p, x, y + phases, w, 6);
+	if (hit)
+		p.later(ctx => {
+			ctx.strokeStyle = p.colors.hit;
+			ctx.lineWidth = 2;
+			ctx.strokeRect(x, y, w - 1, h - 2);
+		});
 }
 
 // A lane of requests that do not overlap: phases above, states below.
 function drawLane(p, app, lane, y, h) {
-	const c = p.colors,
-		t = app.t,
-		phaseHeight = h - 8;
-	walkRow(
-		p,
-		lane,
-		(i, x, w) => {
-			const q = lane.list[i],
-				hit = app.hits && app.hits.requests.has(q.index);
-			p.rect(
-				x,
-				y,
-				Math.max(w - (w > 4 ? 1 : 0), 1),
-				phaseHeight,
-				hit ? c.hit : q.status >= 500 ? c.lost : c.phases[0]
-			);
-			if (w < 4) {
-				p.rect(x, y + phaseHeight, 1, 6, c.classes[2]);
-				return;
-			}
-			q.phaseList = q.phaseList || phasesOf(t, q);
-			q.stateList = q.stateList || statesOf(t, q);
-			for (const f of q.phaseList) {
-				const fx = Math.max(p.x(f.start), -1),
-					fw = Math.min(p.x(f.end), p.width + 1) - fx;
-				if (fw <= 0) continue;
-				const inset = Math.min(f.depth * 3, 9);
-				p.rect(
-					fx,
-					y + inset,
-					Math.max(fw, 0.6),
-					phaseHeight - inset,
-					c.phases[1 + ((f.phase - 1) % 8)]
-				);
-				if (fw > 34 && w < 2000000)
-					p.label(t.phases[f.phase], fx, y + phaseHeight - 3, fw);
-			}
-			let last = -1;
-			for (const s of q.stateList) {
-				const sx = Math.max(p.x(s.start), -1),
-					sw = Math.min(p.x(s.end), p.width + 1) - sx;
-				if (sw <= 0 || sx + sw < last + 0.5) continue;
-				p.rect(
-					sx,
-					y + phaseHeight,
-					Math.max(sw, 0.6),
-					6,
-					stateColor(c, s.state)
-				);
-				last = sx + sw;
-			}
-			if (hit) {
-				p.ctx.strokeStyle = c.hit;
-				p.ctx.lineWidth = 2;
-				p.ctx.strokeRect(x, y, w - 1, h - 2);
-			}
-			if (w > 60 && !q.phaseList.length)
-				p.label(q.what || q.route, x, y + phaseHeight - 3, w);
-			if (q.lost || q.partial) drawHatch(p, x, y + phaseHeight, w, 6);
-		},
-		(i, j, x) => {
-			const part = Math.max(2, share(p, lane.sum, i, j) * (h - 2));
-			p.rect(x, y + h - 2 - part, 1, part, c.phases[1]);
-		}
-	);
+	const wide = (i, x, w) => drawRequest(p, app, lane.list[i], x, y, w, h);
+	const narrow = (i, j, x) => {
+		const part = Math.max(2, share(p, lane.sum, i, j) * (h - 2));
+		p.rect(x, y + h - 2 - part, 1, part, p.inks.phases[1]);
+	};
+	walkRow(p, lane, wide, narrow);
 }
 
-function drawCpu(p, app, cpu, y, h) {
-	const c = p.colors;
+function drawCpu(p, cpu, y, h) {
+	const c = p.inks;
 	p.rect(0, y + h - 1, p.width, 1, c.line);
-	walkRow(
-		p,
-		cpu,
-		(i, x, w) => {
-			const th = cpu.runs[i].thread;
+	const wide = (i, x, w) => {
+		const th = cpu.runs[i].thread;
+		p.rect(x, y, w - (w > 3 ? 1 : 0), h - 1, c.phases[1 + (th.number % 8)]);
+		if (w > 30) p.label(th.name + " " + th.tid, x, y + h - 5, w);
+	};
+	const narrow = (i, j, x) => {
+		const part = Math.max(1, share(p, cpu.sum, i, j) * (h - 1));
+		p.rect(x, y + h - 1 - part, 1, part, c.classes[0]);
+	};
+	walkRow(p, cpu, wide, narrow);
+}
+
+function drawIos(p, lane, y, h) {
+	const ink = p.inks.states[8];
+	const wide = (i, x, w) => {
+		const io = lane.list[i];
+		p.rect(x, y + 1, w - (w > 3 ? 1 : 0), h - 1, ink);
+		if (w > 40)
+			p.label(
+				(io.flags & 1 ? "write " : "read ") + formatBytes(io.bytes),
+				x,
+				y + h - 5,
+				w
+			);
+	};
+	walkRow(p, lane, wide, (i, j, x) => p.rect(x, y + 6, 1, h - 6, ink));
+}
+
+// Of each pixel the highest value.
+function drawCounter(p, counter, y, h) {
+	const n = counter.time.length,
+		row = { n: n, start: counter.time };
+	p.rect(0, y + h - 1, p.width, 1, p.inks.line);
+	let i = Math.max(0, firstStarting(row, p.a) - 1);
+	while (i < n && counter.time[i] < p.b) {
+		const x = Math.floor(Math.max(0, p.x(counter.time[i]))),
+			next = Math.max(i + 1, firstStarting(row, p.time(x + 1), i)),
+			end = p.x(next < n ? counter.time[next] : counter.end),
+			part = (mostOf(counter, i, next) / counter.max) * (h - 4);
+		if (part > 0)
 			p.rect(
 				x,
-				y,
-				Math.max(w - (w > 3 ? 1 : 0), 1),
-				h - 1,
-				c.phases[1 + (th.number % 8)]
+				y + h - 1 - Math.max(part, 1),
+				Math.min(p.width, Math.ceil(end)) - x,
+				Math.max(part, 1),
+				p.inks.counter
 			);
-			if (w > 30) p.label(th.name + " " + th.tid, x, y + h - 5, w);
-		},
-		(i, j, x) => {
-			const part = Math.max(1, share(p, cpu.sum, i, j) * (h - 1));
-			p.rect(x, y + h - 1 - part, 1, part, c.classes[0]);
-		}
-	);
-}
-
-function drawCounter(p, counter, y, h) {
-	const c = p.colors,
-		n = counter.time.length,
-		ctx = p.ctx;
-	const row = { n: n, start: counter.time };
-	let i = Math.max(0, firstStarting(row, p.a) - 1),
-		drawn = 0;
-	while (i < n && counter.time[i] < p.b) {
-		const x = Math.floor(Math.max(0, p.x(counter.time[i])));
-		const next = Math.max(i + 1, firstStarting(row, p.time(Math.floor(x) + 1), i));
-		let most = 0;
-		for (let k = i; k < next; k += Math.max(1, (next - i) >> 6))
-			most = Math.max(most, counter.value[k]);
-		const end = Math.ceil(
-			Math.min(p.width + 1, p.x(next < n ? counter.time[next] : counter.end))
-		);
-		const part = counter.max > 0 ? (most / counter.max) * (h - 4) : 0;
-		if (part > 0) p.rect(x, y + h - 1 - part, Math.max(1, end - x), part, c.counter);
 		i = next;
-		drawn++;
 	}
-	ctx.fillStyle = c.line;
-	ctx.fillRect(0, y + h - 1, p.width, 1);
-	return drawn;
 }
 
-function drawMoments(p, app, th, y, h) {
-	const list = th.instants,
-		row = th.instantRow;
+// Samples, signals, and the like.
+function drawMoments(p, list, row, y, h) {
 	let last = -10;
-	for (let i = firstStarting(row, p.a); i < row.n && list[i].time < p.b;) {
-		const x = p.x(list[i].time);
+	for (let i = firstStarting(row, p.a); i < row.n && row.start[i] < p.b;) {
+		const x = p.x(row.start[i]);
 		if (x - last >= 3) {
-			p.rect(
-				x - 1,
-				y,
-				2,
-				h,
-				list[i].kind === SAMPLE ? p.colors.dim : p.colors.hit
-			);
+			const ink = list[i].kind === SAMPLE ? p.inks.dim : p.inks.hit;
+			p.rect(x - 1, y, 2, h, ink);
 			last = x;
 			i++;
 		} else {
@@ -406,21 +445,17 @@ function drawMoments(p, app, th, y, h) {
 }
 
 function drawRuler(p, t) {
-	const c = p.colors,
-		span = p.b - p.a,
-		rough = span / (p.width / 110);
-	const step = [1, 2, 5, 10]
-		.map(k => k * Math.pow(10, Math.floor(Math.log10(rough))))
-		.find(k => k >= rough);
+	const c = p.inks,
+		rough = (p.b - p.a) / (p.width / 110),
+		power = Math.pow(10, Math.floor(Math.log10(rough))),
+		step = power * [1, 2, 5, 10].find(k => k * power >= rough),
+		digits = Math.max(0, Math.min(9, -Math.floor(Math.log10(step / 1e9))));
 	p.rect(0, 0, p.width, p.top, c.raised);
-	p.ctx.fillStyle = c.dim;
-	const digits = Math.max(0, Math.min(9, -Math.floor(Math.log10(step / 1e9))));
 	for (let at = Math.ceil((p.a - t.start) / step) * step; at + t.start < p.b; at += step) {
 		const x = p.x(at + t.start);
 		p.rect(x, p.top - 6, 1, 6, c.dim);
 		p.rect(x, p.top, 1, p.height, c.line);
-		p.ctx.fillStyle = c.dim;
-		p.ctx.fillText((at / 1e9).toFixed(digits) + "\u202fs", x + 3, p.top - 9);
+		p.label((at / 1e9).toFixed(digits) + "\u202fs", x, p.top - 9, 110, p.colors.dim);
 	}
 	for (const lost of t.lost) {
 		const x = p.x(lost.start),

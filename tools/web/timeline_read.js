@@ -519,6 +519,12 @@ async function loadTimeline(text) {
 	readIos(t, columns.ios[0]);
 	readLost(t, columns.lost[0]);
 	findCpus(t);
+	const used = key =>
+		Uint32Array.from(
+			new Set(t.requests.flatMap(q => q[key].map(part => part[0])))
+		).sort();
+	t.usedStates = used("states");
+	t.usedPhases = used("phases");
 	t.byStart = t.requests.slice().sort((a, b) => a.start - b.start);
 	return t;
 }

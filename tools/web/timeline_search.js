@@ -4,90 +4,113 @@
 
 const latin = new TextDecoder("latin1");
 
-// Spans with the text among their arguments: looked for in the bytes of all of a thread at once.
-function argumentHits(th, query, found) {
-	if (!th.more.length) return;
+// Where in the bytes of all of a thread's arguments the text is, in this case or in any.
+function placesOf(th, text) {
 	if (th.moreText === undefined) th.moreText = latin.decode(th.more).toLowerCase();
 	const places = [],
-		needle = latin.decode(new TextEncoder().encode(query));
-	for (
+		encoder = new TextEncoder(),
+		needles = [text, text.toLowerCase(), text.toUpperCase()].map(s =>
+			latin.decode(encoder.encode(s)).toLowerCase()
+		);
+	for (const needle of new Set(needles)) {
 		let at = th.moreText.indexOf(needle);
-		at >= 0;
-		at = th.moreText.indexOf(needle, at + 1)
-	)
-		places.push(at);
-	if (!places.length) return;
-	const r = new Reader(th.more);
-	for (const row of th.rows)
-		for (let i = 0; i < row.n; i++) {
-			if (!(row.head[i] & 16)) continue;
-			let low = 0,
-				high = places.length;
-			while (low < high) {
-				const mid = (low + high) >> 1;
-				if (places[mid] >= row.more[i]) high = mid;
-				else low = mid + 1;
-			}
-			if (low < places.length && hasArgument(r, row, i, places[low]))
-				found(row, i);
-		}
+		for (; at >= 0; at = th.moreText.indexOf(needle, at + 1)) places.push(at);
+	}
+	return Uint32Array.from(places).sort();
 }
 
-// Is this byte within its arguments? What comes before them are numbers.
-function hasArgument(r, row, i, place) {
+// Where the arguments of a span are: what is before them are numbers.
+function argumentsAt(r, row, i) {
 	const head = row.head[i],
 		kind = head & 3;
 	r.at = row.more[i];
 	for (let k = kind === 1 ? 5 : kind === 3 ? 1 : 2; k > 0; k--) r.u();
 	if (head & 32) r.u();
 	const size = r.u();
-	return place >= r.at && place < r.at + size;
+	return { from: r.at, to: r.at + size };
 }
 
-function search(app, text) {
-	const t = app.t,
-		query = text.toLowerCase(),
-		hits = { list: [], spans: new Set(), requests: new Set() };
-	if (!query) return null;
-	const match = s => s.toLowerCase().includes(query);
-	const number = /^\d+$/.test(query);
-	for (const q of t.requests)
-		if (
-			app.matches(q) &&
-			(match(q.what) || match(q.route) || (number && String(q.id) === query))
-		) {
-			hits.list.push({ time: q.start, name: "q" + q.index });
-			hits.requests.add(q.index);
+function argumentHits(th, text, found) {
+	const places = th.more.length ? placesOf(th, text) : [],
+		r = new Reader(th.more);
+	if (!places.length) return;
+	for (const row of th.rows) {
+		// A row's spans have their bytes in their order.
+		let next = 0;
+		for (let i = 0; i < row.n && next < places.length; i++) {
+			if (!(row.head[i] & 16)) continue;
+			while (next < places.length && places[next] < row.more[i]) next++;
+			const at = argumentsAt(r, row, i);
+			while (next < places.length && places[next] < at.from) next++;
+			if (next < places.length && places[next] < at.to) found(row, i);
 		}
+	}
+}
+
+function spanHits(t, text, match, hits) {
 	const names = t.names.map(match),
-		calls = new Map();
-	t.syscalls.forEach((name, nr) => calls.set(nr, match(name)));
-	const fault = match("page fault");
+		fault = match("page fault"),
+		calls = [];
+	t.syscalls.forEach((name, nr) => (calls[nr] = match(name)));
 	for (const th of t.threads) {
 		const found = (row, i) => {
-			if (hits.spans.has(row.id + i)) return;
-			hits.spans.add(row.id + i);
-			hits.list.push({ time: row.start[i], name: "p" + row.id + i });
+			row.hits = row.hits || new Uint8Array(row.n);
+			if (!row.hits[i]) hits.push({ time: row.start[i], row: row, i: i });
+			row.hits[i] = 1;
 		};
-		if (match(th.name) || String(th.tid) === query)
-			hits.list.push({ time: th.born, name: "s" + th.number + ".0" });
-		for (const row of th.rows)
+		for (const row of th.rows) {
+			row.hits = null;
 			for (let i = 0; i < row.n; i++) {
 				const kind = row.head[i] & 3;
 				if (
-					kind === 0
-						? names[row.name[i]]
-						: kind === 1
-							? calls.get(row.name[i])
-							: kind === 2 && fault
+					(kind === 0 && names[row.name[i]]) ||
+					(kind === 1 && calls[row.name[i]]) ||
+					(kind === 2 && fault)
 				)
 					found(row, i);
 			}
-		argumentHits(th, query, found);
+		}
+		argumentHits(th, text, found);
 	}
+}
+
+function clearHits(t) {
+	for (const th of t.threads) for (const row of th.rows) row.hits = null;
+}
+
+// What has the text in it, by time; null: nothing is looked for. Spans are marked in their rows.
+function search(app, text) {
+	const t = app.t,
+		query = text.toLowerCase(),
+		list = [],
+		requests = new Set();
+	if (!query) {
+		clearHits(t);
+		return null;
+	}
+	const match = s => s.toLowerCase().includes(query),
+		routes = new Map(Array.from(app.medians.keys(), route => [route, match(route)])),
+		number = /^\d+$/.test(query);
+	for (const q of t.requests)
+		if (
+			app.matches(q) &&
+			(routes.get(q.route) || match(q.what) || (number && String(q.id) === query))
+		) {
+			list.push({ time: q.start, name: "q" + q.index });
+			requests.add(q.index);
+		}
+	for (const th of t.threads)
+		if (th.states.n && (match(th.name) || String(th.tid) === query))
+			list.push({ time: th.born, name: "s" + th.number + ".0" });
+	spanHits(t, text, match, list);
 	for (const e of t.instants)
 		if (e.kind !== SAMPLE && (match(e.name) || match(e.args) || match(t.kinds[e.kind])))
-			hits.list.push({ time: e.time, name: "i" + e.index });
-	hits.list.sort((a, b) => a.time - b.time);
-	return hits;
+			list.push({ time: e.time, name: "i" + e.index });
+	list.sort((a, b) => a.time - b.time);
+	return { list: list, requests: requests };
+}
+
+// Made when it is needed: there may be a million.
+function hitName(hit) {
+	return hit.name || "p" + hit.row.id + hit.i;
 }

@@ -111,7 +111,7 @@ function summaryView(app) {
 	if (list.length)
 		box.append(
 			el("h2", {}, "Requests"),
-			routeTable(app, list, "Latency by route", "r")
+			routeTable(app, app.byLatency, "Latency by route", "r")
 		);
 	const slow = app.slowest.slice(0, 8);
 	if (slow.length) {

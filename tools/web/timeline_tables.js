@@ -35,30 +35,37 @@ function toThread(app, th) {
 	return { v: "picture", group: "threads", track: "t" + th.number, a: null, b: null };
 }
 
+// Rows that a table has at first, and that are added when its end comes into sight: what is laid
+// out costs time.
+const SHOWN = 50;
+
+// Rows by what get() has of them. Those that are the same stay in their order.
+function sorted(rows, get, down) {
+	const keys = rows.map(get),
+		sign = down ? -1 : 1;
+	const compare = keys.every(key => typeof key === "number")
+		? (i, j) => sign * (keys[i] - keys[j])
+		: (i, j) => (keys[i] < keys[j] ? -sign : keys[i] > keys[j] ? sign : 0);
+	return Uint32Array.from(rows.keys())
+		.sort((i, j) => compare(i, j) || i - j)
+		.reduce((list, i) => (list.push(rows[i]), list), []);
+}
+
 // Sorts and filters itself. columns: { label, get, text, link, left, title }.
 function makeTable(app, key, caption, columns, rows, note) {
 	const s = app.state,
 		sort = s["o" + key] || "",
 		down = sort[0] === "-";
 	const chosen = columns.findIndex(c => c.label === sort.replace(/^-/, ""));
-	const filter = (s["f" + key] || "").toLowerCase();
+	const filter = s["f" + key] || "";
 	let list = rows;
-	if (filter)
-		list = list.filter(row => {
-			return columns.some(
-				c => c.left && String(c.get(row)).toLowerCase().includes(filter)
-			);
-		});
-	if (chosen >= 0) {
-		const get = columns[chosen].get,
-			sign = down ? -1 : 1;
-		list = list
-			.map(row => ({ row: row, by: get(row) }))
-			.sort((a, b) => {
-				return a.by < b.by ? -sign : a.by > b.by ? sign : 0;
-			})
-			.map(x => x.row);
+	if (filter) {
+		// Faster than lower case of a hundred thousand names.
+		const wanted = new RegExp(filter.replace(/[^\w\s]/g, "\\$&"), "i"),
+			texts = columns.filter(c => c.left).map(c => c.get);
+		list = list.filter(row => texts.some(get => wanted.test(get(row))));
 	}
+	if (chosen >= 0) list = sorted(list, columns[chosen].get, down);
 	const head = el("tr", {});
 	for (const c of columns) {
 		const at = c === columns[chosen];
@@ -99,7 +106,7 @@ function makeTable(app, key, caption, columns, rows, note) {
 	const more = el("button", { type: "button" });
 	let shown = 0;
 	const show = () => {
-		for (const row of list.slice(shown, shown + 200)) {
+		for (const row of list.slice(shown, shown + SHOWN)) {
 			const tr = el("tr", {});
 			columns.forEach((c, i) => {
 				const text = c.text ? c.text(row) : String(c.get(row)),
@@ -117,12 +124,15 @@ function makeTable(app, key, caption, columns, rows, note) {
 			});
 			body.append(tr);
 		}
-		shown = Math.min(list.length, shown + 200);
+		shown = Math.min(list.length, shown + SHOWN);
 		more.textContent =
 			"Show more: " + formatCount(list.length - shown) + " rows are left";
 		more.hidden = shown >= list.length;
 	};
 	more.addEventListener("click", show);
+	new IntersectionObserver(seen => {
+		if (seen[seen.length - 1].isIntersecting && shown < list.length) show();
+	}).observe(more);
 	show();
 	const box = el("section", { class: "table" });
 	if (rows.length > 8) {
@@ -209,7 +219,7 @@ function threadTable(app, rows, caption, key) {
 	);
 }
 
-function requestColumns(app, list) {
+function requestColumns(app) {
 	const t = app.t,
 		to = q => toRequest(app, q),
 		columns = [
@@ -237,22 +247,16 @@ function requestColumns(app, list) {
 			},
 			timeColumn("latency", q => q.latency, to)
 		];
-	const used = new Set(),
-		phases = new Set();
-	for (const q of list) {
-		q.states.forEach(p => used.add(p[0]));
-		q.phases.forEach(p => phases.add(p[0]));
-	}
 	const part = (key, i) => {
 		return q => {
 			for (const p of q[key]) if (p[0] === i) return p[1];
 			return 0;
 		};
 	};
-	for (const i of Array.from(used).sort((a, b) => a - b))
+	for (const i of t.usedStates)
 		columns.push(timeColumn(stateName(t, i), part("states", i), null, "state"));
-	if (phases.size > 1)
-		for (const i of Array.from(phases).sort((a, b) => a - b))
+	if (t.usedPhases.length > 1)
+		for (const i of t.usedPhases)
 			columns.push(
 				timeColumn(
 					i ? "phase " + t.phases[i] : "no phase",
@@ -271,16 +275,15 @@ function requestColumns(app, list) {
 	return columns;
 }
 
+// list: by latency, the least first.
 function routeTable(app, list, caption, key) {
-	const rank = p => {
-		return row => {
-			const value = percentile(row.latencies, p);
-			const q = list.find(
-				q => q.latency === value && q.counts && q.route === row.route
-			);
-			return q ? toRequest(app, q) : null;
-		};
-	};
+	// Each percentile is the latency of a request, which it leads to.
+	const rank = p =>
+		timeColumn(
+			p === 100 ? "max" : "p" + p,
+			row => row["p" + p],
+			row => row["q" + p] && toRequest(app, row["q" + p])
+		);
 	return makeTable(
 		app,
 		key,
@@ -314,12 +317,12 @@ function routeTable(app, list, caption, key) {
 						? { v: "requests", route: r.route, status: "5" }
 						: null
 			},
-			timeColumn("p50", r => r.p50, rank(50)),
-			timeColumn("p90", r => r.p90, rank(90)),
-			timeColumn("p99", r => r.p99, rank(99)),
-			timeColumn("max", r => r.max, rank(100))
+			rank(50),
+			rank(90),
+			rank(99),
+			rank(100)
 		],
-		list === app.t.requests ? app.routes : routeRows(list),
+		list === app.byLatency ? app.routes : routeRows(list),
 		"Percentiles are of requests that are whole. Left out are those that began " +
 			"before the recording, had not ended, or of which events may be missing."
 	);
@@ -336,8 +339,8 @@ function requestsView(app) {
 			app,
 			"q",
 			"Each request",
-			requestColumns(app, list),
-			app.state.oq ? list : app.byLatency.filter(app.matches),
+			requestColumns(app),
+			app.state.oq ? list : list.slice().reverse(),
 			"States and phases each add up to the latency. " +
 				"Slowest first, until a column is chosen."
 		)

@@ -6,8 +6,7 @@
 const HEADER = 24,
 	STATE_ROW = 18,
 	SPAN_ROW = 15,
-	LANE = 26,
-	MAX_ROWS = 12;
+	LANE = 26;
 
 // Requests side by side, in as few lanes as their overlaps need.
 function packLanes(list) {
@@ -128,7 +127,7 @@ function requestTracks(app) {
 
 function threadTracks(app) {
 	return app.t.threads.map(th => {
-		const rows = th.rows.slice(0, MAX_ROWS);
+		const rows = th.rows;
 		return {
 			id: "t" + th.number,
 			section: "threads",
@@ -143,16 +142,10 @@ function threadTracks(app) {
 			height: STATE_ROW + 8 + SPAN_ROW * rows.length + 4,
 			draw: (p, y) => {
 				drawStates(p, th, y + 1, STATE_ROW - 2);
-				drawMoments(p, app, th, y + STATE_ROW, 6);
+				drawMoments(p, th.instants, th.instantRow, y + STATE_ROW, 6);
 				rows.forEach((row, i) => {
-					drawSpans(
-						p,
-						app.t,
-						row,
-						y + STATE_ROW + 8 + i * SPAN_ROW,
-						SPAN_ROW,
-						app.hits
-					);
+					const top = y + STATE_ROW + 8 + i * SPAN_ROW;
+					drawSpans(p, app.t, row, top, SPAN_ROW);
 				});
 			},
 			at: (p, time, y) => {
@@ -185,7 +178,7 @@ function cpuTracks(app) {
 			total: cpu.sum[cpu.n],
 			note: formatPercent(cpu.sum[cpu.n], app.t.end - app.t.start),
 			height: STATE_ROW + 2,
-			draw: (p, y) => drawCpu(p, app, cpu, y + 1, STATE_ROW),
+			draw: (p, y) => drawCpu(p, cpu, y + 1, STATE_ROW),
 			at: (p, time) => {
 				const i = rowAt(cpu, time, p);
 				return i < 0 ? null : "c" + k + "." + i;
@@ -201,40 +194,7 @@ function cpuTracks(app) {
 			note: k ? "overlapping, " + (k + 1) : formatCount(app.t.ios.length),
 			height: STATE_ROW + 2,
 			total: 0,
-			draw: (p, y) => {
-				walkRow(
-					p,
-					lane,
-					(i, x, w) => {
-						const io = lane.list[i];
-						p.rect(
-							x,
-							y + 1,
-							Math.max(w - 1, 1),
-							STATE_ROW - 1,
-							p.colors.states[8]
-						);
-						if (w > 40)
-							p.label(
-								(io.flags & 1
-									? "write "
-									: "read ") +
-									formatBytes(io.bytes),
-								x,
-								y + STATE_ROW - 5,
-								w
-							);
-					},
-					(i, j, x) =>
-						p.rect(
-							x,
-							y + 6,
-							1,
-							STATE_ROW - 6,
-							p.colors.states[8]
-						)
-				);
-			},
+			draw: (p, y) => drawIos(p, lane, y, STATE_ROW),
 			at: (p, time) => {
 				const i = rowAt(lane, time, p);
 				return i < 0 ? null : "o" + app.t.ios.indexOf(lane.list[i]);
@@ -305,40 +265,43 @@ function layOutTracks(app) {
 	app.fullHeight = y;
 }
 
+function drawTracks(app, pinned) {
+	const p = app.picture,
+		top = pinned ? p.top : p.top + app.pinnedHeight,
+		bottom = pinned ? p.top + app.pinnedHeight : p.height;
+	p.clip(top, bottom);
+	if (pinned) p.rect(0, top, p.width, bottom - top, p.inks.raised);
+	for (const track of app.tracks) {
+		const y = p.top + track.y - (track.pinned ? 0 : app.scroll);
+		track.at_y = y;
+		if (track.pinned !== pinned || y + track.height < top || y > bottom) continue;
+		if (track.header) p.rect(0, y, p.width, track.height - 3, p.inks.raised);
+		else track.draw(p, y);
+		app.drawn.push(track);
+	}
+}
+
 function drawAll(app) {
 	const p = app.picture,
 		ctx = p.ctx,
-		c = p.colors,
 		s = app.state;
 	p.rects = 0;
 	ctx.font = "11px system-ui, sans-serif";
-	p.rect(0, 0, p.width, p.height, c.back);
+	p.clip(0, p.height);
+	p.rect(0, 0, p.width, p.height, p.inks.back);
 	drawRuler(p, app.t);
 	app.drawn = [];
-	for (const pinned of [false, true]) {
-		ctx.save();
-		ctx.beginPath();
-		const top = pinned ? p.top : p.top + app.pinnedHeight;
-		ctx.rect(0, top, p.width, pinned ? app.pinnedHeight : p.height - top);
-		ctx.clip();
-		if (pinned) p.rect(0, top, p.width, app.pinnedHeight, c.raised);
-		for (const track of app.tracks) {
-			const y = p.top + track.y - (track.pinned ? 0 : app.scroll);
-			track.at_y = y;
-			if (track.pinned !== pinned || y + track.height < top || y > p.height)
-				continue;
-			if (track.header) p.rect(0, y, p.width, track.height - 3, c.raised);
-			else track.draw(p, y);
-			app.drawn.push(track);
-		}
-		ctx.restore();
-	}
+	drawTracks(app, false);
+	drawTracks(app, true);
+	p.finish();
 	if (s.rb > s.ra) {
 		const x = Math.max(-2, p.x(s.ra)),
 			w = Math.min(p.width + 2, p.x(s.rb)) - x;
-		p.rect(x, 0, w, p.height, c.range);
-		p.rect(x, 0, 1, p.height, c.ring);
-		p.rect(x + w, 0, 1, p.height, c.ring);
+		ctx.fillStyle = p.colors.range;
+		ctx.fillRect(x, 0, w, p.height);
+		ctx.fillStyle = p.colors.ring;
+		ctx.fillRect(x, 0, 1, p.height);
+		ctx.fillRect(x + w, 0, 1, p.height);
 	}
 	drawSelection(app);
 }

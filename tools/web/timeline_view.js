@@ -328,9 +328,8 @@ function addRendering(app) {
 		app.draw();
 	};
 	app.theme = () => {
-		app.picture.colors = matchMedia("(prefers-color-scheme:dark)").matches
-			? COLORS.dark
-			: COLORS.light;
+		const dark = matchMedia("(prefers-color-scheme:dark)").matches;
+		app.picture.theme(dark ? COLORS.dark : COLORS.light);
 		renderLegend(app);
 		app.draw();
 	};
