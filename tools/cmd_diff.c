@@ -1,32 +1,41 @@
 /* SPDX-License-Identifier: MIT */
-/* periscope diff: what changed between two profiles, as a picture. */
+/* periscope diff: what changed between two profiles, as tables and as a picture. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/cli_options.h"
+#include "lib/diff_report.h"
 #include "lib/fields.h"
 #include "lib/measure.h"
 #include "lib/merge.h"
 #include "lib/read.h"
+#include "lib/report.h"
 #include "lib/util.h"
+#include "lib/write_pprof.h"
+#include "lib/write_report.h"
+#include "lib/write_speedscope.h"
+#include "lib/write_svg.h"
 #include "periscope.h"
 
 static const char usage_text[] =
-	"usage: periscope diff BEFORE AFTER -o OUT.svg [options]\n"
+	"usage: periscope diff BEFORE AFTER [-o OUT.svg] [options]\n"
 	"\n"
-	"A differential flame graph of two profiles (pprof, folded stacks, perf script): as wide as\n"
+	"What changed between two profiles (pprof, folded stacks, perf script). On standard output the\n"
+	"functions that grew or shrank most; as a picture a differential flame graph: as wide as\n"
 	"AFTER, orange where it grew, blue where it shrank, and what is gone in a strip of its own.\n"
 	"\n"
-	"  -o FILE           .svg; .pb.gz (pprof) and .speedscope.json hold both values or the\n"
-	"                    second; may be given several times\n"
-	"  --format NAME     svg, pprof or speedscope, whatever the file is called\n"
+	"  -o FILE           .svg (flame graph), .txt (tables), .json (tables, too); .pb.gz (pprof) and\n"
+	"                    .speedscope.json hold both values or the second; may be given several times\n"
+	"  --format NAME     svg, text, json, pprof or speedscope, whatever the file is called\n"
 	"  --absolute        compare values as they are; without it, as if both had the same sum\n"
 	"                    (the picture can be switched)\n"
 	"  --type NAME       which of the profiles' values to compare: cpu, inuse_space, ...\n"
+	"  --top N           rows of a table (20)\n"
 	"  --title TEXT      above the picture\n" CLI_HELP_VERSION "\n"
 	"examples:\n"
+	"  periscope diff before.pb.gz after.pb.gz\n"
 	"  periscope diff monday.pb.gz tuesday.pb.gz -o diff.svg\n"
 	"  periscope diff --absolute --type inuse_space a.pb.gz b.pb.gz -o growth.svg\n";
 
@@ -51,24 +60,50 @@ static int add_side(struct fields *f, const char *side, const char *path, int64_
 	return err;
 }
 
+static const struct format formats[] = {
+	{ "svg", ".svg", "flame graph", .write = write_svg },
+	{ "pprof", ".pb.gz", "pprof profile", .write = write_pprof },
+	{ "speedscope", ".speedscope.json", "speedscope profile", .write = write_speedscope },
+	{ "json", ".json", "tables as JSON", .write_report = write_report_json },
+	{ "text", ".txt", "tables", .write_report = write_report_text },
+	{ 0 },
+};
+
+static int describe(struct fields *f, const struct profile *p, char **paths)
+{
+	const char *unit = profile_str(p, p->types[1].unit);
+	int err = add_side(f, "before", paths[0], profile_total(p, 0), unit);
+
+	return err ? err : add_side(f, "after", paths[1], profile_total(p, 1), unit);
+}
+
 static int write_difference(struct options *o, const struct profile *p, char **paths)
 {
 	struct write_options w = WRITE_OPTIONS_DEFAULT;
+	struct write_model m = { .profile = p, .report = NULL };
 	struct fields fields = { 0 };
-	const char *unit = profile_str(p, p->types[1].unit);
-	int status;
+	struct report *r = report_new();
+	int status = 0;
 
-	if (add_side(&fields, "before", paths[0], profile_total(p, 0), unit) ||
-	    add_side(&fields, "after", paths[1], profile_total(p, 1), unit)) {
-		fields_release(&fields);
-		return cli_fail("out of memory");
+	if (!r || describe(&fields, p, paths) || diff_report(r, p, o->absolute) ||
+	    report_error(r)) {
+		status = cli_fail("out of memory");
+		goto cleanup;
 	}
+	m.report = r;
 	w.title = o->title ? o->title : "What changed, by stack";
 	w.diff = o->absolute ? WRITE_DIFF_ABSOLUTE : WRITE_DIFF_NORMALIZED;
 	w.type = 1;
+	w.top = o->common.top;
 	w.fields = fields.items;
 	w.nr_fields = fields.nr;
-	status = cli_outputs_write(&o->common.outputs, (struct write_model){ .profile = p }, &w);
+	if (o->common.outputs.nr)
+		status = cli_outputs_write(&o->common.outputs, m, &w);
+	else
+		status = cli_stdout(&o->common.outputs,
+				    o->common.format ? o->common.format : "text", m, &w);
+cleanup:
+	report_free(r);
 	fields_release(&fields);
 	return status;
 }
@@ -79,8 +114,6 @@ static int check(void *arg)
 
 	if (o->common.nr_args != 2)
 		return cli_usage("which files? Give two profiles, before and after (see --help)");
-	if (!o->common.outputs.nr)
-		return cli_usage("where to? Give -o FILE.svg (see --help)");
 	return 0;
 }
 
@@ -121,7 +154,8 @@ static int diff_main(int argc, char **argv)
 	};
 	const struct cli_spec spec = {
 		.usage = usage_text,
-		.groups = CLI_OUTPUT,
+		.groups = CLI_OUTPUT | CLI_TOP,
+		.formats = formats,
 		.options = rows,
 		.nr_options = ARRAY_SIZE(rows),
 		.common = &o.common,
@@ -135,6 +169,6 @@ static int diff_main(int argc, char **argv)
 
 const struct command cmd_diff = {
 	.name = "diff",
-	.summary = "what changed between two profiles: a differential flame graph",
+	.summary = "what changed between two profiles: tables, a differential flame graph",
 	.main = diff_main,
 };

@@ -54,10 +54,10 @@ static void choose_unit(struct layout *l, size_t column)
 	for (size_t i = 0; i < l->rows; i++) {
 		const struct report_value *v = report_cell(l->t, i, column);
 
-		if (!v->known || v->number <= 0)
+		if (!v->known || !v->number || v->number == INT64_MIN)
 			continue;
-		least = MIN(least, v->number);
-		most = MAX(most, v->number);
+		least = MIN(least, llabs(v->number));
+		most = MAX(most, llabs(v->number));
 	}
 	if (most)
 		l->columns[column].format = report_format_for(unit, least, most);

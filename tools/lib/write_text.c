@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "flametree.h"
+#include "function_sums.h"
 #include "measure.h"
 #include "sink.h"
 #include "text_page.h"
@@ -20,20 +21,13 @@
 #define LEAF_FRAMES 16
 #define ROOT_FRAMES 4
 
-struct text_row {
-	uint32_t symbol;
-	int64_t flat, cum;
-	uint32_t last_sample; /* counted into cum last, plus 1: recursion counts once */
-	bool inlined, called; /* seen as either */
-};
-
 struct text {
 	const struct profile *p;
 	size_t type;
 	const char *unit;
 	int64_t total;
 	struct flame_tree tree;
-	struct text_row *rows;
+	struct function_sum *rows;
 	size_t nr_rows;
 	struct text_page page;
 };
@@ -49,73 +43,18 @@ static const char *type_suffix(const struct text *t)
 	return strcmp(t->unit, "nanoseconds") != 0 ? "" : " time";
 }
 
-/*
- * Code is between the notes at a stack's root (the thread, a mark) and those behind its innermost
- * function, beyond which another thread's stack may follow.
- */
-static void find_code(const struct frames *f, const struct frame_stack *stack, size_t *ret_first,
-		      size_t *ret_end)
-{
-	size_t at = 0;
-
-	while (at < stack->n && f->symbols[stack->items[at].symbol].origin == FRAME_NOTE)
-		at++;
-	*ret_first = at;
-	while (at < stack->n && f->symbols[stack->items[at].symbol].origin != FRAME_NOTE)
-		at++;
-	*ret_end = at;
-}
-
-/* Flat and cumulative values of every function that is on a stack. */
-static int count_rows(struct text *t)
-{
-	struct frames *f = &t->tree.frames;
-	struct frame_stack stack = { 0 };
-	int err = 0;
-
-	/* The tree has met every stack, so f gets no more symbols. */
-	t->rows = calloc(f->nr_symbols + 1, sizeof(*t->rows));
-	if (!t->rows)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < t->p->nr_samples && !err; i++) {
-		const struct profile_sample *s = &t->p->samples[i];
-		int64_t value = t->type < t->p->nr_types ? s->values[t->type] : 0;
-		size_t first, end;
-
-		if (value <= 0)
-			continue;
-		err = frames_stack(f, s, &stack);
-		find_code(f, &stack, &first, &end);
-		for (size_t j = first; j < end && !err; j++) {
-			struct text_row *row = &t->rows[stack.items[j].symbol];
-
-			row->inlined |= stack.items[j].inlined;
-			row->called |= !stack.items[j].inlined;
-			if (j + 1 == end)
-				row->flat = profile_sum(row->flat, value);
-			if (row->last_sample != i + 1)
-				row->cum = profile_sum(row->cum, value);
-			row->last_sample = i + 1;
-		}
-	}
-	frame_stack_release(&stack);
-	return err;
-}
-
 /* Keep the rows of functions that were met: threads and marks have none. */
 static void keep_functions(struct text *t)
 {
 	const struct frames *f = &t->tree.frames;
 
-	for (uint32_t i = 0; i < f->nr_symbols; i++) {
-		if (!t->rows[i].cum)
-			continue;
-		t->rows[t->nr_rows] = t->rows[i];
-		t->rows[t->nr_rows++].symbol = i;
-	}
+	for (uint32_t i = 0; i < f->nr_symbols; i++)
+		if (t->rows[i].cum)
+			t->rows[t->nr_rows++] = t->rows[i];
 }
 
-static int compare_names(const struct text *t, const struct text_row *x, const struct text_row *y)
+static int compare_names(const struct text *t, const struct function_sum *x,
+			 const struct function_sum *y)
 {
 	const struct frame_symbol *s = &t->tree.frames.symbols[x->symbol];
 	const struct frame_symbol *u = &t->tree.frames.symbols[y->symbol];
@@ -131,7 +70,7 @@ static int descending(int64_t x, int64_t y)
 
 static int by_flat(const void *a, const void *b, void *ctx)
 {
-	const struct text_row *x = a, *y = b;
+	const struct function_sum *x = a, *y = b;
 	int order = descending(x->flat, y->flat);
 
 	if (!order)
@@ -141,7 +80,7 @@ static int by_flat(const void *a, const void *b, void *ctx)
 
 static int by_cum(const void *a, const void *b, void *ctx)
 {
-	const struct text_row *x = a, *y = b;
+	const struct function_sum *x = a, *y = b;
 	int order = descending(x->cum, y->cum);
 
 	if (!order)
@@ -150,7 +89,7 @@ static int by_cum(const void *a, const void *b, void *ctx)
 }
 
 /* "name [module]" in what is left of the line; the module gives way to the name. */
-static void put_name(struct text *t, const struct text_row *row, size_t columns)
+static void put_name(struct text *t, const struct function_sum *row, size_t columns)
 {
 	const struct frame_symbol *s = &t->tree.frames.symbols[row->symbol];
 	const char *mark = row->inlined && !row->called ? " (inline)" : "";
@@ -208,7 +147,7 @@ static void put_rows(struct text *t, size_t n)
 		      widest, "cum", "cum%");
 	text_style(&t->page, TEXT_PLAIN);
 	for (size_t i = 0; i < n; i++) {
-		const struct text_row *row = &t->rows[i];
+		const struct function_sum *row = &t->rows[i];
 
 		sum = profile_sum(sum, row->flat);
 		strbuf_printf(&t->page.out, "%*s", widest, measure_value(m, row->flat, cell));
@@ -453,7 +392,7 @@ int write_text(const struct profile *p, const struct write_options *o, struct si
 	t.total = t.tree.nodes[FLAME_ROOT].total;
 	text_page_init(&t.page, o);
 	text_fields(&t.page);
-	err = count_rows(&t);
+	err = function_sums(&t.tree.frames, p, t.type, &t.rows);
 	if (!err && t.total) {
 		keep_functions(&t);
 		put_tables(&t);
