@@ -21,6 +21,8 @@
 
 #include "heap.h"
 #include "heap_record.bpf.h"
+#include "heap_fates.bpf.h"
+#include "heap_requests.bpf.h"
 #include "heap_sites.bpf.h"
 #include "heap_threads.bpf.h"
 #include "probe.bpf.h"
@@ -217,6 +219,8 @@ static __always_inline void on_allocate(struct pt_regs *ctx, struct heap_thread 
 	struct heap_pending *p = &t->pending;
 	__u64 cfa = probe_cfa(ctx, cookie);
 
+	if (with_fates)
+		height_note(t->owner, cfa, bpf_ktime_get_ns());
 	if (p->cfa && p->window == (__u16)window) {
 		if (is_under_way(p, cfa)) {
 			heap_count(HEAP_STAT_NESTED);
@@ -292,6 +296,7 @@ int heap_return(struct pt_regs *ctx)
 	if (p->old_known) {
 		old = p->old;
 		count_free(&old, t);
+		fate_resized(t, &old);
 	}
 	if (record && p->kind == HEAP_REALLOC && p->ptr)
 		old_key = block_key(t, p->ptr);
@@ -367,6 +372,10 @@ static __always_inline void on_free(struct pt_regs *ctx, struct heap_thread *t, 
 		count_free(&b, t);
 		if (record)
 			record_free(t, block_key(t, addr), 0);
+		if (with_fates) {
+			fate_freed(ctx, t, &b, cfa);
+			height_note(t->owner, cfa, bpf_ktime_get_ns());
+		}
 		t->freed = addr;
 		return;
 	}
@@ -403,5 +412,66 @@ int heap_call(struct pt_regs *ctx)
 		on_free(ctx, t, cookie);
 	else
 		on_allocate(ctx, t, cookie);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- requests ---- */
+
+/* A probe that tells which request the thread works on. */
+SEC("?uprobe")
+int heap_request(struct pt_regs *ctx)
+{
+	struct hit h = { .ctx = ctx, .t = bpf_ktime_get_ns() };
+	struct heap_thread *t;
+	__u32 id;
+
+	if (!enabled)
+		return 0;
+	t = thread_of_current();
+	if (!t) {
+		t = thread_new((__u32)bpf_get_current_pid_tgid());
+		if (!t)
+			return 0;
+	}
+	h.ids = (struct target_ids){ t->tgid, t->tid };
+	h.cookie = bpf_get_attach_cookie(ctx);
+	id = PROBE_COOKIE_ID(h.cookie);
+	h.p = bpf_map_lookup_elem(&roles, &id);
+	if (!h.p || read_key(&h))
+		return 0;
+	switch (h.p->role) {
+	case ROLE_BEGIN:
+		on_begin(t, &h);
+		break;
+	case ROLE_RUN:
+		on_run(t, &h);
+		break;
+	case ROLE_PAUSE:
+		on_pause(t, &h);
+		break;
+	case ROLE_END:
+		on_end(t, &h);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+/* ---------------------------------------------------------------- watched functions ---- */
+
+/* A function begins whose frames are looked for at frees: what was in its place is gone. */
+SEC("?uprobe")
+int heap_enter(struct pt_regs *ctx)
+{
+	struct heap_thread *t = thread_of_current();
+	__u64 cookie = bpf_get_attach_cookie(ctx), *n;
+	__u32 id = PROBE_COOKIE_ID(cookie);
+
+	n = bpf_map_lookup_elem(&entries, &id);
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	if (t)
+		height_note(t->owner, probe_cfa(ctx, cookie), bpf_ktime_get_ns());
 	return 0;
 }

@@ -58,7 +58,7 @@ struct heap_block {
 	__u64 size;    /* as asked for */
 	__u64 time;    /* of allocation, CLOCK_MONOTONIC in ns */
 	__u64 frame;   /* CFA of the function that called the allocator's */
-	__u64 request; /* that the thread worked on; 0: none */
+	__u64 request; /* that the thread worked on, by serial number; 0: none */
 	__u32 site;
 	__u32 seq; /* the how-manieth allocation of its thread, modulo 2^32 */
 };
@@ -82,7 +82,7 @@ struct heap_site_key {
 	__u64 stack;  /* stacks_find(); 0: could not be kept */
 	__u32 thread; /* its serial number; 0: any, because the table is half full */
 	__u16 class;  /* heap_class() */
-	__u16 route;  /* of the request, + 1; 0: none */
+	__u16 route;  /* of the request (bpf/heap_fates.h); 0: none */
 };
 
 /* An element of `sites`. In use when allocs is not 0. */
@@ -138,19 +138,21 @@ struct heap_thread_event {
 
 /* Elements of `heap_stats`, summed over CPUs by the reader. */
 enum heap_stat {
-	HEAP_STAT_FAILED,    /* the allocator gave none */
-	HEAP_STAT_NESTED,    /* calls that another probed function made: part of that one */
-	HEAP_STAT_FILTERED,  /* of a size or by a thread that was not asked for */
-	HEAP_STAT_MISSED,    /* never seen to return: longjmp, or too many return probes pending */
-	HEAP_STAT_ABORTED,   /* their thread ended inside */
-	HEAP_STAT_BEFORE,    /* frees of blocks from before the capture */
-	HEAP_STAT_INHERITED, /* frees of blocks that a process has from its parent */
-	HEAP_STAT_INTERNAL,  /* frees of unknown blocks by the allocator's own object */
-	HEAP_STAT_UNKNOWN,   /* frees of unknown blocks where there ought to be none */
-	HEAP_STAT_REUSED,    /* addresses given out again that were never seen freed */
-	HEAP_STAT_NO_STACK,  /* counted without their stack */
-	HEAP_STAT_NO_SITE,   /* counted without site: table full */
-	HEAP_STAT_NO_THREAD, /* not counted: no room for the thread */
+	HEAP_STAT_FAILED,     /* the allocator gave none */
+	HEAP_STAT_NESTED,     /* calls that another probed function made: part of that one */
+	HEAP_STAT_FILTERED,   /* of a size or by a thread that was not asked for */
+	HEAP_STAT_MISSED,     /* never seen to return: longjmp, or too many return probes pending */
+	HEAP_STAT_ABORTED,    /* their thread ended inside */
+	HEAP_STAT_BEFORE,     /* frees of blocks from before the capture */
+	HEAP_STAT_INHERITED,  /* frees of blocks that a process has from its parent */
+	HEAP_STAT_INTERNAL,   /* frees of unknown blocks by the allocator's own object */
+	HEAP_STAT_UNKNOWN,    /* frees of unknown blocks where there ought to be none */
+	HEAP_STAT_REUSED,     /* addresses given out again that were never seen freed */
+	HEAP_STAT_NO_STACK,   /* counted without their stack */
+	HEAP_STAT_NO_SITE,    /* counted without site: table full */
+	HEAP_STAT_NO_THREAD,  /* not counted: no room for the thread */
+	HEAP_STAT_NO_REQUEST, /* requests without room: what they allocate is nobody's */
+	HEAP_STAT_NO_FATE,    /* frees of which it was not kept how they came about */
 	HEAP_STAT_NR,
 };
 

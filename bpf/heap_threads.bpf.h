@@ -13,6 +13,7 @@
  */
 
 #include "heap.h"
+#include "heap_heights.bpf.h"
 #include "target.bpf.h"
 
 /* A call of an allocating function that has not returned. */
@@ -44,9 +45,12 @@ struct heap_thread {
 	__u32 seq;
 	__u32 announced; /* HEAP_EVENT_THREAD was sent */
 	__u32 watched;	 /* allocations are to be counted (--tid) */
-	__u32 route;	 /* of `request`, + 1 */
-	__u64 request;	 /* 0: none */
-	__u64 freed;	 /* address that was freed last, until the next allocation */
+	__u32 route;	 /* of `request` */
+	__u64 request;	 /* that it works on, by serial number; 0: none */
+	__u64 ended;	 /* that it ended last, until it works on another */
+	/* Of the piece of work on the request: when it began, and where in the stack. */
+	__u64 piece_time, piece_cfa;
+	__u64 freed; /* address that was freed last, until the next allocation */
 	struct heap_pending pending;
 	struct heap_known_site known[HEAP_KNOWN_SITES];
 };
@@ -192,6 +196,7 @@ static __always_inline void thread_drop(__u32 tid)
 	__u32 slot = tid & (HEAP_THREAD_SLOTS - 1);
 	struct heap_thread *t = bpf_map_lookup_elem(&threads, &slot);
 
+	heights_forget(tid);
 	if (t && t->owner == tid) {
 		__builtin_memset((void *)t + sizeof(t->owner), 0, sizeof(*t) - sizeof(t->owner));
 		__sync_lock_test_and_set(&t->owner, 0);

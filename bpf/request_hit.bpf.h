@@ -3,74 +3,11 @@
 #define PERISCOPE_REQUEST_HIT_BPF_H
 
 /*
- * A hit of a probe, its arguments, and the pieces of work of the thread that hit it.
+ * The pieces of work of the thread that hit a probe.
  */
 
+#include "request_args.bpf.h"
 #include "request_state.bpf.h"
-#include "usdt.bpf.h"
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, REQUEST_MAX_PROBES);
-	__type(key, __u32);
-	__type(value, struct request_probe);
-} roles SEC(".maps");
-
-/* A hit, as its handlers need it. */
-struct hit {
-	struct pt_regs *ctx;
-	const struct request_probe *p;
-	__u64 cookie;
-	__u64 t;
-	struct target_ids ids;
-	struct request_key key;
-};
-
-/* ---------------------------------------------------------------- arguments ---- */
-
-static __always_inline int read_arg(struct pt_regs *ctx, __u64 cookie, __u32 n, __u64 *ret)
-{
-	const struct usdt_spec *spec = usdt_spec(cookie);
-
-	return spec ? usdt_arg(ctx, spec, n, ret) : -2;
-}
-
-/* Argument n, 0 when the probe has none or it cannot be read. */
-static __always_inline __u64 arg(const struct hit *h, __u32 n)
-{
-	__u64 value = 0;
-	int err;
-
-	if (n == REQUEST_NO_ARG)
-		return 0;
-	if (h->p->is_function)
-		err = probe_arg(h->ctx, h->cookie, n, &value);
-	else
-		err = read_arg(h->ctx, h->cookie, n, &value);
-	if (err)
-		count(REQUESTS_BAD_ARG);
-	return value;
-}
-
-/* What the request is known by. Returns -1 if that cannot be told. */
-static __always_inline int read_key(struct hit *h)
-{
-	__u64 id;
-
-	h->key.tgid = h->ids.tgid;
-	h->key.by_thread = h->p->key == REQUEST_NO_ARG;
-	if (h->key.by_thread) {
-		h->key.id = h->ids.tid;
-		return 0;
-	}
-	if (h->p->is_function ? probe_arg(h->ctx, h->cookie, h->p->key, &id)
-			      : read_arg(h->ctx, h->cookie, h->p->key, &id)) {
-		count(REQUESTS_BAD_ARG);
-		return -1;
-	}
-	h->key.id = id;
-	return 0;
-}
 
 static __always_inline void read_long_name(struct request_record *r, const void *text)
 {
@@ -85,24 +22,11 @@ static __always_inline void read_long_name(struct request_record *r, const void 
 
 static __always_inline void read_name(const struct hit *h, struct request_record *r)
 {
-	__u64 value;
-	long n = -1;
+	__u8 flags = read_name_into(h, r->name, sizeof(r->name));
 
-	if (h->p->name == REQUEST_NO_ARG)
-		return;
-	value = arg(h, h->p->name);
-	if (h->p->name_kind != NAME_NUMBER)
-		n = bpf_probe_read_user_str(r->name, sizeof(r->name), (void *)value);
-	if (n == sizeof(r->name))
-		read_long_name(r, (void *)value);
-	if (n > 0)
-		return;
-	if (h->p->name_kind == NAME_TEXT) {
-		r->flags |= REQUEST_NO_NAME;
-		return;
-	}
-	r->flags |= REQUEST_NAME_NUMBER;
-	__builtin_memcpy(r->name, &value, sizeof(value));
+	r->flags |= flags & ~REQUEST_NAME_CUT;
+	if (flags & REQUEST_NAME_CUT)
+		read_long_name(r, (void *)arg(h, h->p->name));
 }
 
 /* ---------------------------------------------------------------- threads ---- */

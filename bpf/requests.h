@@ -222,7 +222,6 @@ enum request_stat {
 	REQUESTS_LOST_THREADS,
 	REQUESTS_LOST_DETAILS, /* details that had no room in the ring or the table */
 	REQUESTS_LOST_OWN,     /* statements of the server's own without room */
-	REQUESTS_BAD_ARG,      /* hits whose operands could not be read */
 	REQUESTS_STRAY_END,    /* ends of functions that were not begun */
 	REQUESTS_STATS,
 };

@@ -313,17 +313,23 @@ __attribute__((noinline)) int walk_frames(struct walk *w)
 	return end;
 }
 
-/*
- * Walk the user stack of the current task from w->state, which the caller has filled. The frames
- * are appended to w->event, which gets the walk's end.
- */
-static __always_inline void walk_user(struct walk *w, const struct target_proc *proc)
+/* All is ready for frames of the current task, from w->state, which the caller has filled. */
+static __always_inline void walk_begin(struct walk *w, const struct target_proc *proc)
 {
 	walk_mappings(w, proc);
 	w->window_len = 0;
 	w->leaf_object = WALK_NO_OBJECT;
 	w->leaf_cfa = 0;
 	w->trail = w->event.tid & (WALK_TRAILS - 1);
+}
+
+/*
+ * Walk the user stack of the current task from w->state. The frames are appended to w->event, which
+ * gets the walk's end.
+ */
+static __always_inline void walk_user(struct walk *w, const struct target_proc *proc)
+{
+	walk_begin(w, proc);
 	w->event.end = walk_frames(w);
 	if (w->event.end == UNWIND_NO_MAPPING)
 		notify_miss(w);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/capture_heap.h"
+#include "lib/cli_request.h"
 #include "lib/cli_live.h"
 #include "lib/cli_result.h"
 #include "lib/heap_profile.h"
@@ -40,6 +41,10 @@ static const char usage_text[] =
 	"                    if it would take more, count calls only, or a share of the time only, or\n"
 	"                    refuse; what it is to cost is found out first, in half a second\n"
 	"  --force           cost what it may\n"
+	"  --request BEGIN END, --run PROBE, --pause PROBE   what a request is, as periscope requests\n"
+	"                    has it: what is allocated for requests is told apart, by route. coworkingd's\n"
+	"                    and PostgreSQL's are known\n"
+	"  --no-requests     do not ask, which saves a few probe hits a request\n"
 	"  --max-live N      live blocks that there is room for (default 1000000, 98 bytes each)\n"
 	"  --temporary N     a block is temporary when it is freed after at most N other\n"
 	"                    allocations of its thread (default 0)\n"
@@ -88,7 +93,8 @@ struct options {
 	unsigned int type;			   /* enum heap_type */
 	bool type_given;
 	uint64_t min_size, max_size, max_live, temporary, older_ns;
-	bool alloc_only, per_thread, delta, force;
+	bool alloc_only, per_thread, delta, force, no_requests;
+	struct cli_request request;
 	double duty, max_overhead; /* per cent */
 	struct heap_recording record;
 };
@@ -162,6 +168,12 @@ static int check(void *arg)
 	int status = 0;
 
 	o->alloc_only |= o->duty > 0;
+	if (o->request.points.nr && (o->no_requests || o->duty > 0))
+		return cli_usage("--request does not go with %s",
+				 o->no_requests ? "--no-requests" : "--duty");
+	status = cli_request_check(&o->request);
+	if (status)
+		return status;
 	if (o->max_size && o->min_size > o->max_size)
 		return cli_usage("-z is more than -Z");
 	if (o->delta && !o->common.interval_ns)
@@ -512,6 +524,8 @@ static int run(void *arg)
 		.duty = o->duty / 100,
 		.max_overhead = o->force ? 0 : o->max_overhead,
 		.may_narrow = may_narrow(o),
+		.requests = !o->no_requests,
+		.points = o->request.points,
 		.tell = tell,
 		.tell_arg = o,
 	};
@@ -523,6 +537,7 @@ static int run(void *arg)
 	res.common.run.interval_arg = &res;
 
 	if (!status) {
+		o->request.points = (struct request_points){ 0 }; /* the capture's now */
 		res.capture = capture_heap_new(&co);
 		if (!res.capture)
 			status = cli_fail("%s", capture_heap_ops.error(NULL));
@@ -566,6 +581,8 @@ static int heap_main(int argc, char **argv)
 		{ 0, "max-overhead", CLI_PERCENT, .percent = &o.max_overhead, .max = 1000000 },
 		{ 0, "force", CLI_FLAG, .flag = &o.force },
 		{ 0, "record", CLI_STRING, .string = &o.record.path },
+		{ 0, "no-requests", CLI_FLAG, .flag = &o.no_requests },
+		CLI_REQUEST_OPTIONS(&o.request),
 	};
 	const struct cli_spec spec = {
 		.usage = usage_text,
@@ -577,10 +594,13 @@ static int heap_main(int argc, char **argv)
 		.run = run,
 		.arg = &o,
 	};
-	int status = cli_main(&spec, argc, argv);
+	char **args = cli_request_split(argc, argv, &argc);
+	int status = args ? cli_main(&spec, argc, args) : cli_fail("out of memory");
 
 	for (int i = 0; i < HEAP_NR_VIEWS; i++)
 		cli_outputs_release(&o.outputs[i]);
+	cli_request_release(&o.request);
+	free(args);
 	return status;
 }
 

@@ -10,10 +10,10 @@
 #include "lib/capture_requests.h"
 #include "lib/cli_live.h"
 #include "lib/cli_options.h"
+#include "lib/cli_request.h"
 #include "lib/cli_result.h"
 #include "lib/formats.h"
 #include "lib/request_report.h"
-#include "lib/request_spec.h"
 #include "lib/util.h"
 #include "lib/write_folded.h"
 #include "lib/write_pprof.h"
@@ -80,9 +80,7 @@ static const char usage_text[] =
 
 struct options {
 	struct cli_common common;
-	struct request_points points;
-	const char *begin; /* of --request */
-	bool ended;	   /* likewise */
+	struct cli_request request;
 	bool phases, syscalls, allocs, force_returns;
 	uint64_t slow_ns, slowest;
 	int64_t status_min, status_max;
@@ -101,49 +99,6 @@ static const struct format formats[] = {
 };
 
 /* ---------------------------------------------------------------- options ---- */
-
-static int add_point(struct options *o, enum request_role role, const char *option,
-		     const char *text)
-{
-	struct request_point p;
-	const char *why;
-	int err = request_point_parse(&p, role, text, &why);
-
-	if (err == -EINVAL)
-		return cli_usage("%s: '%s' %s", option, text, why);
-	if (!err)
-		err = request_points_add(&o->points, &p);
-	return err ? cli_fail("out of memory") : 0;
-}
-
-static int call_begin(void *object, const char *option, const char *value)
-{
-	struct options *o = object;
-
-	if (o->begin)
-		return cli_usage("%s is given twice", option);
-	o->begin = value;
-	return add_point(o, ROLE_BEGIN, option, value);
-}
-
-static int call_end(void *object, const char *option, const char *value)
-{
-	struct options *o = object;
-
-	(void)option;
-	o->ended = true;
-	return add_point(o, ROLE_END, "--request", value);
-}
-
-static int call_run(void *object, const char *option, const char *value)
-{
-	return add_point(object, ROLE_RUN, option, value);
-}
-
-static int call_pause(void *object, const char *option, const char *value)
-{
-	return add_point(object, ROLE_PAUSE, option, value);
-}
 
 /* 404, or 5xx */
 static int call_status(void *object, const char *option, const char *value)
@@ -166,24 +121,14 @@ static int call_status(void *object, const char *option, const char *value)
 static int check(void *arg)
 {
 	struct options *o = arg;
-	const char *why;
 
 	if (o->common.target.tids.nr)
 		return cli_usage("--tid: a request may pass through any thread");
 	if (o->common.interval_ns && o->common.folded)
 		return cli_usage("-i prints tables and -f folded stacks, both on stdout");
-	if (!o->points.nr)
-		return 0;
-	if (!o->begin)
-		return cli_usage("--run and --pause go with --request BEGIN END");
-	if (!o->ended)
-		return cli_usage(
-			"--request wants two probes: what begins a request, and what ends it");
-	if (request_points_check(&o->points, &why))
-		return cli_usage("--request: %s", why);
-	if (o->phases)
+	if (o->request.points.nr && o->phases)
 		return cli_usage("--phases: only programs that are known tell their phases");
-	return 0;
+	return cli_request_check(&o->request);
 }
 
 /* ---------------------------------------------------------------- the results ---- */
@@ -310,7 +255,7 @@ static int run(void *arg)
 	const struct cli_target *t = &o->common.target;
 	bool details = o->slow_ns || o->status_max;
 	struct capture_requests_options co = {
-		.points = o->points,
+		.points = o->request.points,
 		.phases = o->phases,
 		.syscalls = o->syscalls,
 		.allocs = o->allocs,
@@ -326,7 +271,7 @@ static int run(void *arg)
 	int status;
 
 	cli_result_comm(t, res.comm);
-	o->points = (struct request_points){ 0 }; /* the capture's now */
+	o->request.points = (struct request_points){ 0 }; /* the capture's now */
 	res.capture = capture_requests_new(&co);
 	if (!res.capture)
 		return cli_fail("%s", capture_requests_ops.error(NULL));
@@ -344,44 +289,11 @@ static int run(void *arg)
 	return status;
 }
 
-/*
- * --request has two values, options have one: the second becomes that of --request-end. Returns a
- * list to be freed, or NULL.
- */
-static char **split_request(int argc, char **argv, int *ret_argc)
-{
-	static char end[] = "--request-end";
-	char **args = calloc((size_t)argc * 2 + 1, sizeof(*args));
-	int n = 0;
-
-	for (int i = 0; args && i < argc; i++) {
-		args[n++] = argv[i];
-		if (!strcmp(argv[i], "--")) {
-			while (++i < argc)
-				args[n++] = argv[i];
-			break;
-		}
-		if (!strcmp(argv[i], "--request") && i + 1 < argc)
-			args[n++] = argv[++i];
-		else if (strncmp(argv[i], "--request=", 10) != 0)
-			continue;
-		if (i + 1 < argc && argv[i + 1][0] != '-') {
-			args[n++] = end;
-			args[n++] = argv[++i];
-		}
-	}
-	*ret_argc = n;
-	return args;
-}
-
 static int requests_main(int argc, char **argv)
 {
 	struct options o = { .slowest = DEFAULT_SLOWEST };
 	const struct cli_option rows[] = {
-		{ 0, "request", CLI_CALL, .object = &o, .call = call_begin },
-		{ 0, "request-end", CLI_CALL, .object = &o, .call = call_end },
-		{ 0, "run", CLI_CALL, .object = &o, .call = call_run },
-		{ 0, "pause", CLI_CALL, .object = &o, .call = call_pause },
+		CLI_REQUEST_OPTIONS(&o.request),
 		{ 0, "force-returns", CLI_FLAG, .flag = &o.force_returns },
 		{ 0, "phases", CLI_FLAG, .flag = &o.phases },
 		{ 0, "syscalls", CLI_FLAG, .flag = &o.syscalls },
@@ -402,10 +314,10 @@ static int requests_main(int argc, char **argv)
 		.run = run,
 		.arg = &o,
 	};
-	char **args = split_request(argc, argv, &argc);
+	char **args = cli_request_split(argc, argv, &argc);
 	int status = args ? cli_main(&spec, argc, args) : cli_fail("out of memory");
 
-	request_points_release(&o.points);
+	cli_request_release(&o.request);
 	free(args);
 	return status;
 }

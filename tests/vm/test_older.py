@@ -15,6 +15,7 @@ import unittest
 import test_attach
 import test_funcs
 import test_heap_counts
+import test_heap_requests
 import test_offcpu
 import test_requests
 import test_stacks
@@ -238,6 +239,7 @@ CLASSES = [
     ReturnProbes,
     HeapFromTheStart,
     HeapFromOutside,
+    test_heap_requests.Named,
     Requests,
     RequestDetails,
     FunctionCounts,

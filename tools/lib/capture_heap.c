@@ -53,6 +53,8 @@ static int prepare(struct capture_heap *c)
 		err = attach_prepare(b->progs.heap_call);
 	if (!err)
 		err = attach_prepare(b->progs.heap_return);
+	if (!err)
+		err = heap_requests_prepare(c);
 	if (err)
 		return watch_fail(&c->watch, err, "cannot prepare the probes: %s", strerror(-err));
 	return watch_prepare(&c->watch, b->obj, &c->o.watch);
@@ -77,6 +79,8 @@ static int open_table(struct capture_heap *c)
 	};
 	int err = heap_table_init(&c->table, &maps);
 
+	if (!err)
+		err = heap_requests_open(c);
 	return err ? watch_fail(&c->watch, err, "cannot map the kernel's tables: %s",
 				strerror(-err))
 		   : 0;
@@ -123,6 +127,9 @@ static int on_record(void *arg, const struct event_header *e, size_t size)
 		return on_thread(arg, (const struct heap_thread_event *)e);
 	if (e->type == HEAP_EVENT_GONE)
 		return on_gone(arg, e);
+	if (e->type == HEAP_EVENT_ROUTE)
+		return heap_routes_event(&((struct capture_heap *)arg)->routes, (const void *)e,
+					 size);
 	return 0;
 }
 
@@ -154,14 +161,18 @@ static int load(struct capture_heap *c)
 struct capture_heap *capture_heap_new(const struct capture_heap_options *o)
 {
 	struct capture_heap *c = calloc(1, sizeof(*c));
+	struct request_points points = o->points;
 	struct watch none;
 	int err;
 
 	if (!c) {
 		errno = -watch_fail(&none, -ENOMEM, "out of memory");
+		request_points_release(&points);
 		return NULL;
 	}
 	c->o = *o;
+	request_probes_init(&c->requests);
+	c->requests.points = points;
 	if (!c->o.max_live)
 		c->o.max_live = HEAP_MAX_LIVE;
 	watch_init(&c->watch);
@@ -180,10 +191,12 @@ void capture_heap_free(struct capture_heap *c)
 	if (!c)
 		return;
 	heap_probes_release(&c->probes);
+	request_probes_release(&c->requests);
 	for (size_t i = 0; i < ARRAY_SIZE(c->links); i++)
 		bpf_link__destroy(c->links[i]);
 	watch_release(&c->watch);
 	heap_table_release(&c->table);
+	heap_routes_release(&c->routes);
 	heap_bpf__destroy(c->bpf);
 	free(c->threads);
 	free(c->execed);
@@ -423,6 +436,10 @@ static int heap_start(void *capture)
 	if (!err)
 		err = decide(c);
 	if (!err)
+		err = heap_requests_update(c);
+	if (!err)
+		err = heap_requests_check(c);
+	if (!err)
 		err = c->mode == HEAP_COUNT_SOMETIMES ? begin_duty(c) : place(c);
 	c->running = !err;
 	return err;
@@ -431,8 +448,11 @@ static int heap_start(void *capture)
 static int heap_place(void *capture, pid_t pid, uint64_t pc)
 {
 	struct capture_heap *c = capture;
-	int done = watch_poll(&c->watch);
+	int done = watch_poll(&c->watch), err;
 
+	err = done ? 0 : heap_requests_update(c);
+	if (err)
+		return err;
 	if (!done)
 		done = heap_probes_lead(&c->probes, &c->watch.target, pid, pc);
 	tell_internal(c);
@@ -459,6 +479,9 @@ static int heap_poll(void *capture)
 	if (err)
 		return err;
 	probe_execed(c, now);
+	err = heap_requests_update(c);
+	if (err)
+		return err;
 	sweep(c, now);
 	heap_series_take(&c->series, &c->table, &c->watch.target, now, false);
 	if (c->record.writer)

@@ -21,6 +21,7 @@
 
 #include "capture.h"
 #include "heap_govern.h"
+#include "heap_routes.h"
 #include "heap_series.h"
 #include "heap_table.h"
 #include "stacks.h"
@@ -39,6 +40,13 @@ struct capture_heap_options {
 	bool record;	    /* for capture_heap_record() */
 	bool alloc_only;    /* count calls of malloc, look at no free and no result */
 	double duty;	    /* likewise, and only this share of the time; 0: all the time */
+	/*
+	 * Tell apart what is allocated by route of the request that the thread works on, if the
+	 * target has probes that tell (and not with duty: they would cost all of the time). points:
+	 * the user's, moved into the engine; empty: those of a program that we know.
+	 */
+	bool requests;
+	struct request_points points;
 	/*
 	 * The capture may make the target's work take so many per cent longer; 0: as it may be.
 	 * may_narrow: if what is asked for costs more, do less. tell, if not NULL, hears at the start
@@ -79,6 +87,7 @@ struct capture_heap_stats {
 	uint64_t missed_hits; /* probe hits for which the kernel did not run the program */
 	uint64_t by_end[UNWIND_NR_ENDS]; /* allocations by how the walk of their stack ended */
 	uint64_t guessed;		 /* allocations with a frame found by frame pointers */
+	uint64_t lost_requests;		 /* without room: what they allocate is no request's */
 	uint64_t unprobed; /* processes that run another program whose allocator was not found */
 	size_t sites, stacks, threads;
 	size_t probes, stepped; /* probed places; of these, slow ones */
@@ -93,7 +102,10 @@ struct capture_heap_stats {
 
 struct capture_heap;
 
-/* Returns NULL and errno; capture_heap_ops.error(NULL) then says why. */
+/*
+ * Returns NULL and errno; capture_heap_ops.error(NULL) then says why. The points are released with
+ * the capture, also on failure.
+ */
 struct capture_heap *capture_heap_new(const struct capture_heap_options *o);
 void capture_heap_free(struct capture_heap *c);
 
@@ -122,6 +134,9 @@ bool capture_heap_sees_frees(const struct capture_heap *c);
 const struct stacks *capture_heap_stacks(const struct capture_heap *c);
 const struct heap_thread_name *capture_heap_thread(const struct capture_heap *c, uint32_t serial);
 const struct target *capture_heap_target(const struct capture_heap *c);
+
+/* What sites' routes are; NULL: the target has no probes that tell of requests. Until free. */
+const struct heap_routes *capture_heap_routes(const struct capture_heap *c);
 
 /* Sizes, lifetimes and live blocks; see heap_table.h. Valid until free. */
 const struct heap_table *capture_heap_table(const struct capture_heap *c);

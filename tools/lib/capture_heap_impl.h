@@ -9,6 +9,7 @@
 #include "heap_duty.h"
 #include "heap_probes.h"
 #include "heap_record.h"
+#include "request_probes.h"
 
 /* A process that runs another program: its allocator may be another, too. */
 struct execed {
@@ -30,6 +31,8 @@ struct capture_heap {
 	size_t nr_execed, cap_execed;
 	struct heap_series series;
 	struct heap_record record; /* its writer NULL: none */
+	struct request_probes requests;
+	struct heap_routes routes;
 	struct heap_cost cost;
 	enum heap_mode mode;
 	struct heap_duty duty;
@@ -38,6 +41,16 @@ struct capture_heap {
 	uint64_t unprobed; /* processes whose allocator was not found */
 	bool running;
 };
+
+/*
+ * Of capture_heap_requests.c, at their times in the engine's life: before the load, after it, when
+ * the target maps something new, and when the user's probes ought to have been found. Return 0 or a
+ * negative errno; the last two with a reason in the watch.
+ */
+int heap_requests_prepare(struct capture_heap *c);
+int heap_requests_open(struct capture_heap *c);
+int heap_requests_update(struct capture_heap *c);
+int heap_requests_check(struct capture_heap *c);
 
 /* Allocations that were counted so far, as they were. */
 uint64_t capture_heap_count(const struct capture_heap *c);

@@ -82,6 +82,7 @@ int capture_heap_stats(struct capture_heap *c, struct capture_heap_stats *ret)
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
 		.missed_hits = missed_hits(bpf_program__fd(c->bpf->progs.heap_call)) +
 			       missed_hits(bpf_program__fd(c->bpf->progs.heap_return)),
+		.lost_requests = sum_cpus(fd, HEAP_STAT_NO_REQUEST),
 		.unprobed = c->unprobed,
 		.sites = s.nr,
 		.stacks = c->watch.stacks.nr,

@@ -484,7 +484,7 @@ void capture_requests_stats(struct capture_requests *c, struct capture_requests_
 		.lost_threads = stat_of(c, REQUESTS_LOST_THREADS),
 		.lost_details = stat_of(c, REQUESTS_LOST_DETAILS),
 		.lost_statements = stat_of(c, REQUESTS_LOST_OWN),
-		.bad_arguments = stat_of(c, REQUESTS_BAD_ARG),
+		.bad_arguments = c->bpf->bss->bad_arguments,
 		.stray_ends = stat_of(c, REQUESTS_STRAY_END),
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
 		.lost_stacks = watch_stat(&c->watch, STAT_LOST_RING) +

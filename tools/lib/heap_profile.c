@@ -32,7 +32,8 @@ struct build {
 	const struct heap_profile_options *o;
 	struct profile *p;
 	struct stack_profile *sp;
-	uint32_t bytes_key, bytes_unit;
+	const struct heap_routes *routes; /* NULL: none */
+	uint32_t bytes_key, bytes_unit, route_key;
 	struct outstanding *outstanding; /* by site */
 	uint64_t before_ns;
 };
@@ -85,32 +86,48 @@ static void values_of(const struct build *b, const struct heap_site_view *v, int
 	}
 }
 
+static int add_route_label(struct build *b, uint32_t route, struct profile_label *ret)
+{
+	const char *name = heap_routes_name(b->routes, route);
+
+	*ret = (struct profile_label){ .key = b->route_key };
+	return profile_string(b->p, name ? name : "(unnamed route)", &ret->str);
+}
+
 static int add_site(struct build *b, const struct heap_site_view *v)
 {
 	const struct heap_thread_name *t = capture_heap_thread(b->c, v->key.thread);
 	ssize_t at = stacks_find(capture_heap_stacks(b->c), v->key.stack);
 	int64_t values[PROFILE_MAX_TYPES] = { 0 };
-	struct profile_label label = {
+	struct profile_label labels[2] = { {
 		.key = b->bytes_key,
 		.num = (int64_t)v->size,
 		.unit = b->bytes_unit,
-	};
+	} };
 	struct stack_sample sample = {
 		.stack = at < 0 ? STACK_SAMPLE_NONE : (size_t)at,
 		.note = at < 0 ? "[no stack]" : NULL,
 		.tgid = t->tgid,
 		.tid = t->tid,
 		.comm = t->comm[0] ? t->comm : "[unknown thread]",
-		.labels = &label,
+		.labels = labels,
 		.nr_labels = 1,
 		.values = values,
 	};
+	size_t i = 0;
+	int err;
 
 	values_of(b, v, values);
-	for (size_t i = 0; i < b->p->nr_types; i++)
-		if (values[i])
-			return stack_profile_add(b->sp, &sample);
-	return 0;
+	while (i < b->p->nr_types && !values[i])
+		i++;
+	if (i == b->p->nr_types)
+		return 0;
+	if (b->routes && v->key.route != HEAP_ROUTE_NONE) {
+		err = add_route_label(b, v->key.route, &labels[sample.nr_labels++]);
+		if (err)
+			return err;
+	}
+	return stack_profile_add(b->sp, &sample);
 }
 
 static int count_outstanding(void *arg, uint64_t key, const struct heap_block *block)
@@ -145,6 +162,8 @@ static int fill(struct build *b, const struct heap_snapshot *s)
 	if (!err)
 		err = profile_string(b->p, "bytes", &b->bytes_key);
 	b->bytes_unit = b->bytes_key;
+	if (!err)
+		err = profile_string(b->p, "route", &b->route_key);
 	for (size_t i = 0; i < s->nr && !err; i++)
 		err = add_site(b, &s->items[i]);
 	return err;
@@ -159,7 +178,7 @@ int heap_profile(const struct capture_heap *c, const struct heap_snapshot *s,
 		.label_pid = t->nr_seen > 1,
 		.hide_leaves = heap_wrappers,
 	};
-	struct build b = { .c = c, .o = o, .p = profile_new() };
+	struct build b = { .c = c, .o = o, .p = profile_new(), .routes = capture_heap_routes(c) };
 	int err;
 
 	if (!b.p)

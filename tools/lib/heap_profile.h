@@ -44,7 +44,8 @@ struct heap_profile_options {
 
 /*
  * Make a profile of a snapshot. Labels: tid, pid if there were several processes, bytes: the
- * block's size, or the largest of its class where a stack's blocks differ. Frames of C++'s operator
+ * block's size, or the largest of its class where a stack's blocks differ; route: of the request
+ * that the thread worked on, if any. Frames of C++'s operator
  * new are left out where they are innermost: not they asked for the memory. Returns 0 and the
  * caller's profile, or -ENOMEM.
  */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "heap_callers.h"
+#include "heap_report_impl.h"
 #include "report.h"
 #include "summary.h"
 #include "util.h"
@@ -335,6 +336,7 @@ void heap_report(struct report *r, const struct capture_heap *c, const struct he
 	}
 	add_callers(r, &callers, s, o->alloc_only);
 	if (!o->brief) {
+		heap_report_routes(r, c, s, o->alloc_only);
 		add_sizes(r, c, &callers, o->estimated);
 		if (!o->alloc_only)
 			add_lifetimes(r, &callers, s);
@@ -388,5 +390,6 @@ void heap_summarize(struct summary *s, const struct capture_heap_stats *st, bool
 	unless_0(s, "exec-dropped", st->sum.execed);
 	unless_0(s, "exited", st->sum.exited);
 	unless_0(s, "unprobed-processes", st->unprobed);
+	unless_0(s, "lost-requests", st->lost_requests);
 	unless_0(s, "lost-events", st->lost_events);
 }

@@ -49,7 +49,7 @@ bool report_is_text(enum report_unit unit)
 
 bool report_is_real(enum report_unit unit)
 {
-	return unit == REPORT_PERCENT || unit == REPORT_RATE;
+	return unit == REPORT_PERCENT || unit == REPORT_RATE || unit == REPORT_MEAN;
 }
 
 static void free_value(enum report_unit unit, struct report_value *v)

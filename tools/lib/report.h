@@ -52,6 +52,7 @@ enum report_unit {
 	REPORT_NS,	/* _ns */
 	REPORT_PERCENT, /* _percent, a real from 0 to 100 */
 	REPORT_RATE,	/* _per_s, a real */
+	REPORT_MEAN,	/* plain real */
 };
 
 struct report_value {

@@ -74,6 +74,9 @@ const char *report_value(enum report_unit unit, const struct report_value *v,
 	else if (unit == REPORT_RATE)
 		snprintf(buf, MEASURE_LEN, fabs(v->real) < 1e12 ? "%.*f/s" : "%.*g/s",
 			 fabs(v->real) < 10 ? 2 : 1, v->real);
+	else if (unit == REPORT_MEAN)
+		snprintf(buf, MEASURE_LEN, fabs(v->real) < 1e12 ? "%.*f" : "%.*g",
+			 v->real == floor(v->real) ? 0 : 2, v->real);
 	else if (f && f->measure.size > 0)
 		put_number(&f->measure, f->decimals, v->number, buf);
 	else

@@ -339,7 +339,8 @@ static int scan_points(struct scan *s)
 	for (size_t i = 0; i < p->points.nr && !err; i++) {
 		bool found = false;
 
-		if (!p->points.items[i].pattern)
+		if (!p->points.items[i].pattern ||
+		    (p->roles && !(p->roles & 1U << p->points.items[i].probe.role)))
 			continue;
 		err = find_usdt(s, i, &found);
 		if (!err && !found && !p->preset)

@@ -160,7 +160,7 @@ static int add_function(struct scan *s, const struct function_site *fn, bool who
 			uint64_t wished_by)
 {
 	struct timeline_probe probe = {
-		.role = { .role = ROLE_CALL, .name = fn->name, .name_len = strlen(fn->name) },
+		.role = { .role = TELLS_CALL, .name = fn->name, .name_len = strlen(fn->name) },
 		.provider = (char *)"function",
 		.full_name = fn->name,
 		.nr_args = PROBE_NR_ARGS,

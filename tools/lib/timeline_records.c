@@ -374,46 +374,46 @@ static int usdt(struct timeline_records *r, const struct timeline_probe *p,
 
 	e->args = args;
 	switch (p->role.role) {
-	case ROLE_REQUEST_START:
+	case TELLS_REQUEST_START:
 		return request_start(r, v, text, e, args, seq);
-	case ROLE_REQUEST_RUN:
-	case ROLE_REQUEST_PAUSE:
-		e->kind = p->role.role == ROLE_REQUEST_RUN ? EVT_REQUEST_RUN : EVT_REQUEST_PAUSE;
+	case TELLS_REQUEST_RUN:
+	case TELLS_REQUEST_PAUSE:
+		e->kind = p->role.role == TELLS_REQUEST_RUN ? EVT_REQUEST_RUN : EVT_REQUEST_PAUSE;
 		e->run.request = v[0];
 		return put(r, e, seq);
-	case ROLE_REQUEST_DONE:
+	case TELLS_REQUEST_DONE:
 		return request_done(r, v, e, seq);
-	case ROLE_RESPONSE_START:
-	case ROLE_PHASE_BEGIN:
+	case TELLS_RESPONSE_START:
+	case TELLS_PHASE_BEGIN:
 		return phase(r, EVT_PHASE_BEGIN, v[0], label, e, seq);
-	case ROLE_PHASE_END:
+	case TELLS_PHASE_END:
 		return phase(r, EVT_PHASE_END, v[0], label, e, seq);
-	case ROLE_HANDLER_ENTRY:
-	case ROLE_HANDLER_RETURN:
-		return handler(r, p->role.role == ROLE_HANDLER_ENTRY, v, text, e, seq);
-	case ROLE_STMT_START:
-	case ROLE_STMT_DONE:
-		return statement(r, p->role.role == ROLE_STMT_START, label, v, text, e, args, seq);
-	case ROLE_TXN_BEGIN:
-	case ROLE_TXN_COMMIT:
-		return transaction(r, p->role.role == ROLE_TXN_BEGIN, v, e, seq);
-	case ROLE_ENQUEUE:
+	case TELLS_HANDLER_ENTRY:
+	case TELLS_HANDLER_RETURN:
+		return handler(r, p->role.role == TELLS_HANDLER_ENTRY, v, text, e, seq);
+	case TELLS_STMT_START:
+	case TELLS_STMT_DONE:
+		return statement(r, p->role.role == TELLS_STMT_START, label, v, text, e, args, seq);
+	case TELLS_TXN_BEGIN:
+	case TELLS_TXN_COMMIT:
+		return transaction(r, p->role.role == TELLS_TXN_BEGIN, v, e, seq);
+	case TELLS_ENQUEUE:
 		return queue(r, EVT_ENQUEUE, v, e, seq);
-	case ROLE_DEQUEUE:
+	case TELLS_DEQUEUE:
 		return queue(r, EVT_DEQUEUE, v, e, seq);
-	case ROLE_REPLY:
+	case TELLS_REPLY:
 		return queue(r, EVT_REPLY, v, e, seq);
-	case ROLE_BEGIN:
-	case ROLE_END:
-	case ROLE_INSTANT:
-	case ROLE_CALL:
+	case TELLS_BEGIN:
+	case TELLS_END:
+	case TELLS_INSTANT:
+	case TELLS_CALL:
 		break;
 	}
 	plain_args(r, p, rec, text, e, args);
 	return span(r,
-		    p->role.role == ROLE_BEGIN ? EVT_SPAN_BEGIN
-		    : p->role.role == ROLE_END ? EVT_SPAN_END
-					       : EVT_INSTANT,
+		    p->role.role == TELLS_BEGIN ? EVT_SPAN_BEGIN
+		    : p->role.role == TELLS_END ? EVT_SPAN_END
+						: EVT_INSTANT,
 		    label, name_of(r, p->provider), e, seq);
 }
 

@@ -14,38 +14,38 @@ static const struct {
 	const char *name;
 	uint8_t text;
 } coworking[] = {
-	{ "request__start", ROLE_REQUEST_START, "", 4 },
-	{ "request__run", ROLE_REQUEST_RUN, "", 0 },
-	{ "request__pause", ROLE_REQUEST_PAUSE, "", 0 },
-	{ "request__done", ROLE_REQUEST_DONE, "", 0 },
-	{ "response__start", ROLE_RESPONSE_START, "send", 0 },
-	{ "handler__entry", ROLE_HANDLER_ENTRY, "", 3 },
-	{ "handler__return", ROLE_HANDLER_RETURN, "", 0 },
-	{ "auth__start", ROLE_PHASE_BEGIN, "auth", 0 },
-	{ "auth__done", ROLE_PHASE_END, "auth", 0 },
-	{ "pwhash__start", ROLE_PHASE_BEGIN, "hash", 0 },
-	{ "pwhash__done", ROLE_PHASE_END, "hash", 0 },
-	{ "json__parse__start", ROLE_PHASE_BEGIN, "json", 0 },
-	{ "json__parse__done", ROLE_PHASE_END, "json", 0 },
-	{ "json__dump__start", ROLE_PHASE_BEGIN, "json", 0 },
-	{ "json__dump__done", ROLE_PHASE_END, "json", 0 },
-	{ "db__stmt__start", ROLE_STMT_START, "sql", 3 },
-	{ "db__stmt__done", ROLE_STMT_DONE, "sql", 0 },
-	{ "db__txn__begin", ROLE_TXN_BEGIN, "", 0 },
-	{ "db__txn__commit", ROLE_TXN_COMMIT, "", 0 },
-	{ "job__enqueue", ROLE_ENQUEUE, "", 0 },
-	{ "job__dequeue", ROLE_DEQUEUE, "", 0 },
-	{ "job__reply", ROLE_REPLY, "", 0 },
-	{ "trace__request", ROLE_INSTANT, "trace request", 2 },
+	{ "request__start", TELLS_REQUEST_START, "", 4 },
+	{ "request__run", TELLS_REQUEST_RUN, "", 0 },
+	{ "request__pause", TELLS_REQUEST_PAUSE, "", 0 },
+	{ "request__done", TELLS_REQUEST_DONE, "", 0 },
+	{ "response__start", TELLS_RESPONSE_START, "send", 0 },
+	{ "handler__entry", TELLS_HANDLER_ENTRY, "", 3 },
+	{ "handler__return", TELLS_HANDLER_RETURN, "", 0 },
+	{ "auth__start", TELLS_PHASE_BEGIN, "auth", 0 },
+	{ "auth__done", TELLS_PHASE_END, "auth", 0 },
+	{ "pwhash__start", TELLS_PHASE_BEGIN, "hash", 0 },
+	{ "pwhash__done", TELLS_PHASE_END, "hash", 0 },
+	{ "json__parse__start", TELLS_PHASE_BEGIN, "json", 0 },
+	{ "json__parse__done", TELLS_PHASE_END, "json", 0 },
+	{ "json__dump__start", TELLS_PHASE_BEGIN, "json", 0 },
+	{ "json__dump__done", TELLS_PHASE_END, "json", 0 },
+	{ "db__stmt__start", TELLS_STMT_START, "sql", 3 },
+	{ "db__stmt__done", TELLS_STMT_DONE, "sql", 0 },
+	{ "db__txn__begin", TELLS_TXN_BEGIN, "", 0 },
+	{ "db__txn__commit", TELLS_TXN_COMMIT, "", 0 },
+	{ "job__enqueue", TELLS_ENQUEUE, "", 0 },
+	{ "job__dequeue", TELLS_DEQUEUE, "", 0 },
+	{ "job__reply", TELLS_REPLY, "", 0 },
+	{ "trace__request", TELLS_INSTANT, "trace request", 2 },
 };
 
 static const struct {
 	const char *ending;
 	enum timeline_role role;
 } pairs[] = {
-	{ "__start", ROLE_BEGIN }, { "__begin", ROLE_BEGIN }, { "__entry", ROLE_BEGIN },
-	{ "__done", ROLE_END },	   { "__end", ROLE_END },     { "__return", ROLE_END },
-	{ "__commit", ROLE_END },  { "__abort", ROLE_END },
+	{ "__start", TELLS_BEGIN }, { "__begin", TELLS_BEGIN }, { "__entry", TELLS_BEGIN },
+	{ "__done", TELLS_END },    { "__end", TELLS_END },	{ "__return", TELLS_END },
+	{ "__commit", TELLS_END },  { "__abort", TELLS_END },
 };
 
 static bool known(const char *name, struct timeline_role_info *ret)
@@ -66,7 +66,7 @@ void timeline_role_of(const char *provider, const char *name, struct timeline_ro
 
 	if (!strcmp(provider, TIMELINE_PROVIDER)) {
 		if (!known(name, ret))
-			*ret = (struct timeline_role_info){ ROLE_INSTANT, name, len, 0 };
+			*ret = (struct timeline_role_info){ TELLS_INSTANT, name, len, 0 };
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
@@ -76,7 +76,7 @@ void timeline_role_of(const char *provider, const char *name, struct timeline_ro
 		*ret = (struct timeline_role_info){ pairs[i].role, name, len - end, 0 };
 		return;
 	}
-	*ret = (struct timeline_role_info){ ROLE_INSTANT, name, len, 0 };
+	*ret = (struct timeline_role_info){ TELLS_INSTANT, name, len, 0 };
 }
 
 void timeline_route(const char *method, const char *path, char *buf, uint32_t size)

@@ -10,27 +10,28 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a probe tells; not bpf/requests.h's roles, which engines may need beside them. */
 enum timeline_role {
-	ROLE_INSTANT, /* something happened: its arguments are shown */
-	ROLE_BEGIN,   /* a span of the thread begins, */
-	ROLE_END,     /* and ends */
-	ROLE_CALL,    /* a function: its return, if it is probed, ends the span */
-	ROLE_REQUEST_START,
-	ROLE_REQUEST_RUN,
-	ROLE_REQUEST_PAUSE,
-	ROLE_REQUEST_DONE,
-	ROLE_RESPONSE_START,
-	ROLE_HANDLER_ENTRY,
-	ROLE_HANDLER_RETURN,
-	ROLE_PHASE_BEGIN,
-	ROLE_PHASE_END,
-	ROLE_STMT_START,
-	ROLE_STMT_DONE,
-	ROLE_TXN_BEGIN,
-	ROLE_TXN_COMMIT,
-	ROLE_ENQUEUE,
-	ROLE_DEQUEUE,
-	ROLE_REPLY,
+	TELLS_INSTANT, /* something happened: its arguments are shown */
+	TELLS_BEGIN,   /* a span of the thread begins, */
+	TELLS_END,     /* and ends */
+	TELLS_CALL,    /* a function: its return, if it is probed, ends the span */
+	TELLS_REQUEST_START,
+	TELLS_REQUEST_RUN,
+	TELLS_REQUEST_PAUSE,
+	TELLS_REQUEST_DONE,
+	TELLS_RESPONSE_START,
+	TELLS_HANDLER_ENTRY,
+	TELLS_HANDLER_RETURN,
+	TELLS_PHASE_BEGIN,
+	TELLS_PHASE_END,
+	TELLS_STMT_START,
+	TELLS_STMT_DONE,
+	TELLS_TXN_BEGIN,
+	TELLS_TXN_COMMIT,
+	TELLS_ENQUEUE,
+	TELLS_DEQUEUE,
+	TELLS_REPLY,
 };
 
 struct timeline_role_info {

@@ -7,6 +7,7 @@
 #include "report_value.h"
 #include "sink.h"
 #include "strbuf.h"
+#include "util.h"
 #include "write_report.h"
 
 #define CHUNK (64 * 1024)
@@ -28,7 +29,7 @@ static void put_key(struct json *j, const char *key, enum report_unit unit)
 	};
 
 	json_put_string(&j->out, key);
-	if (unit >= REPORT_BYTES) {
+	if (unit < ARRAY_SIZE(endings) && endings[unit]) {
 		strbuf_chop(&j->out, '"');
 		strbuf_printf(&j->out, "%s\"", endings[unit]);
 	}
@@ -42,6 +43,7 @@ static const char *unit_word(enum report_unit unit)
 		[REPORT_STACK] = "frames",    [REPORT_COUNT] = "count",
 		[REPORT_BYTES] = "bytes",     [REPORT_NS] = "nanoseconds",
 		[REPORT_PERCENT] = "percent", [REPORT_RATE] = "per second",
+		[REPORT_MEAN] = "mean",
 	};
 
 	return words[unit];

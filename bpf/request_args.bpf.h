@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PERISCOPE_REQUEST_ARGS_BPF_H
+#define PERISCOPE_REQUEST_ARGS_BPF_H
+
+/*
+ * A hit of a probe that tells of a request, and its arguments: for all tools that attach by
+ * tools/lib/request_probes.h. Size usdt_specs to REQUEST_MAX_PROBES before load, at need roles, too.
+ */
+
+#include "requests.h"
+#include "target.bpf.h"
+#include "usdt.bpf.h"
+
+__u64 bad_arguments; /* hits whose operands could not be read */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, REQUEST_MAX_PROBES);
+	__type(key, __u32);
+	__type(value, struct request_probe);
+} roles SEC(".maps");
+
+/* A hit, as its handlers need it. */
+struct hit {
+	struct pt_regs *ctx;
+	const struct request_probe *p;
+	__u64 cookie;
+	__u64 t;
+	struct target_ids ids;
+	struct request_key key;
+};
+
+/* ---------------------------------------------------------------- arguments ---- */
+
+static __always_inline int read_arg(struct pt_regs *ctx, __u64 cookie, __u32 n, __u64 *ret)
+{
+	const struct usdt_spec *spec = usdt_spec(cookie);
+
+	return spec ? usdt_arg(ctx, spec, n, ret) : -2;
+}
+
+/* Argument n, 0 when the probe has none or it cannot be read. */
+static __always_inline __u64 arg(const struct hit *h, __u32 n)
+{
+	__u64 value = 0;
+	int err;
+
+	if (n == REQUEST_NO_ARG)
+		return 0;
+	if (h->p->is_function)
+		err = probe_arg(h->ctx, h->cookie, n, &value);
+	else
+		err = read_arg(h->ctx, h->cookie, n, &value);
+	if (err)
+		__sync_fetch_and_add(&bad_arguments, 1);
+	return value;
+}
+
+/* What the request is known by. Returns -1 if that cannot be told. */
+static __always_inline int read_key(struct hit *h)
+{
+	__u64 id;
+
+	h->key.tgid = h->ids.tgid;
+	h->key.by_thread = h->p->key == REQUEST_NO_ARG;
+	if (h->key.by_thread) {
+		h->key.id = h->ids.tid;
+		return 0;
+	}
+	if (h->p->is_function ? probe_arg(h->ctx, h->cookie, h->p->key, &id)
+			      : read_arg(h->ctx, h->cookie, h->p->key, &id)) {
+		__sync_fetch_and_add(&bad_arguments, 1);
+		return -1;
+	}
+	h->key.id = id;
+	return 0;
+}
+
+/* What the request is called, at most `size` bytes. Returns REQUEST_NAME_* flags. */
+static __always_inline __u8 read_name_into(const struct hit *h, char *name, __u32 size)
+{
+	__u64 value;
+	long n = -1;
+
+	if (h->p->name == REQUEST_NO_ARG)
+		return 0;
+	value = arg(h, h->p->name);
+	if (h->p->name_kind != NAME_NUMBER)
+		n = bpf_probe_read_user_str(name, size, (void *)value);
+	if (n > 0)
+		return n == size ? REQUEST_NAME_CUT : 0;
+	if (h->p->name_kind == NAME_TEXT)
+		return REQUEST_NO_NAME;
+	__builtin_memcpy(name, &value, sizeof(value));
+	return REQUEST_NAME_NUMBER;
+}
+
+#endif
