@@ -17,10 +17,11 @@ import time
 from bench_run import CannotMeasure
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280}
-MAP_LOOKUP_ELEM, PROG_GET_NEXT_ID, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID = 1, 11, 13, 14
-OBJ_GET_INFO_BY_FD, ENABLE_STATS = 15, 32
+MAP_LOOKUP_ELEM, PROG_LOAD, PROG_GET_NEXT_ID, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID = 1, 5, 11, 13, 14
+OBJ_GET_INFO_BY_FD, LINK_CREATE, ENABLE_STATS = 15, 28, 32
 STATS_RUN_TIME = 0
-PROG_TYPE_PERF_EVENT = 7
+PROG_TYPE_KPROBE, PROG_TYPE_PERF_EVENT = 2, 7
+TRACE_UPROBE_MULTI, UPROBE_MULTI_RETURN = 48, 1
 
 INFO_SIZE = 224
 NR_MAP_IDS, MAP_IDS, NAME, RUN_TIME_NS, RUN_CNT = 52, 56, 64, 192, 200
@@ -127,6 +128,40 @@ def find_new(known, wanted, process, seconds=20, interval=0.001):
             program.close()
         time.sleep(interval)
     raise CannotMeasure("the profiler did not load its BPF program")
+
+
+class EmptyProbes:
+    """A context in which programs that do nothing sit at the entries and returns of a file's code."""
+
+    # r0 = 0; exit
+    CODE = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
+
+    def __init__(self, pid, path, entries, returns):
+        self._pid, self._path = pid, path.encode() + b"\0"
+        self._sites, self._fds = [(entries, 0), (returns, UPROBE_MULTI_RETURN)], []
+
+    def __enter__(self):
+        code, path = ctypes.create_string_buffer(self.CODE), ctypes.create_string_buffer(self._path)
+        license_ = ctypes.create_string_buffer(b"GPL")
+        attr = struct.pack("IIQQ", PROG_TYPE_KPROBE, 2, ctypes.addressof(code),
+                           ctypes.addressof(license_)) + bytes(44)
+        try:
+            program = _bpf(PROG_LOAD, bytearray(attr + struct.pack("I", TRACE_UPROBE_MULTI)))
+            self._fds.append(program)
+            for offsets, flags in self._sites:
+                array = (ctypes.c_uint64 * len(offsets))(*offsets)
+                attr = struct.pack("IIII", program, 0, TRACE_UPROBE_MULTI, 0)
+                attr += struct.pack("QQQQIII", ctypes.addressof(path), ctypes.addressof(array), 0, 0,
+                                    len(offsets), flags, self._pid)
+                self._fds.append(_bpf(LINK_CREATE, bytearray(attr)))
+        except OSError as error:
+            self.__exit__()
+            raise CannotMeasure(f"no empty probes (Linux 6.6 has them): {error}") from error
+        return self
+
+    def __exit__(self, *unused):
+        for fd in self._fds[::-1]:
+            os.close(fd)
 
 
 def possible_cpus():

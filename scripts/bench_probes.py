@@ -36,10 +36,16 @@ def _build_without(settings):
 class Reader:
     """One server and a connection to it."""
 
-    def __init__(self, bench, build, cpus):
-        self._server, url = start_coworkingd(bench, build, "--threads", "1", cpus=cpus)
+    def __init__(self, bench, build, cpus, **spawn):
+        self._server, url = start_coworkingd(bench, build, "--threads", "1", cpus=cpus, **spawn)
         host, _, port = url.removeprefix("http://").partition(":")
-        self._sock = socket.create_connection((host, int(port)), 20)
+        self._address = host, int(port)
+        self._sock = socket.create_connection(self._address, 20)
+
+    def reconnect(self):
+        """After a pause: the server may have closed an idle connection."""
+        self._sock.close()
+        self._sock = socket.create_connection(self._address, 20)
 
     def close(self):
         self._sock.close()

@@ -383,6 +383,7 @@ static void close_window(struct capture_heap *c)
 	heap_duty_closed(&c->duty, now_ns(), capture_heap_count(c));
 	c->bpf->bss->window++;
 	heap_probes_take_away(&c->probes);
+	heap_duty_gone(&c->duty, now_ns());
 	c->probes.away = true;
 }
 
@@ -394,6 +395,7 @@ static int turn_window(struct capture_heap *c)
 		close_window(c);
 		return 0;
 	}
+	heap_duty_placing(&c->duty, now_ns());
 	err = place(c);
 	if (!err)
 		heap_duty_opened(&c->duty, now_ns(), capture_heap_count(c));

@@ -18,9 +18,15 @@ static const double student[] = {
 };
 #define NORMAL 1.960
 
+/* For how long a window's probes are in place, as far as known: so the first span is a short one. */
+static uint64_t in_place_ns(const struct heap_duty *d)
+{
+	return d->n ? d->in_place_ns / d->n : HEAP_WINDOW_NS;
+}
+
 static uint64_t span_ns(const struct heap_duty *d)
 {
-	return (uint64_t)((double)HEAP_WINDOW_NS / d->share);
+	return (uint64_t)((double)in_place_ns(d) / d->share);
 }
 
 static void due_at(struct heap_duty *d, uint64_t at)
@@ -37,7 +43,7 @@ static void due_at(struct heap_duty *d, uint64_t at)
 /* The next window: anywhere in the span. */
 static void begin_span(struct heap_duty *d, uint64_t start)
 {
-	uint64_t room = span_ns(d) - MIN(span_ns(d), HEAP_WINDOW_NS), random = 0;
+	uint64_t room = span_ns(d) - MIN(span_ns(d), in_place_ns(d)), random = 0;
 
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		random = start;
@@ -67,6 +73,11 @@ bool heap_duty_is_due(const struct heap_duty *d, uint64_t now)
 	return d->share > 0 && now >= d->due_ns;
 }
 
+void heap_duty_placing(struct heap_duty *d, uint64_t now)
+{
+	d->placing_ns = now;
+}
+
 void heap_duty_opened(struct heap_duty *d, uint64_t now, uint64_t count)
 {
 	d->open = true;
@@ -78,7 +89,6 @@ void heap_duty_opened(struct heap_duty *d, uint64_t now, uint64_t count)
 void heap_duty_closed(struct heap_duty *d, uint64_t now, uint64_t count)
 {
 	double x = (double)(count - d->began_with), t = (double)(now - d->opened_ns);
-	uint64_t next = d->span_start_ns + span_ns(d);
 
 	d->open = false;
 	d->n++;
@@ -87,6 +97,14 @@ void heap_duty_closed(struct heap_duty *d, uint64_t now, uint64_t count)
 	d->xx += x * x;
 	d->xt += x * t;
 	d->tt += t * t;
+}
+
+void heap_duty_gone(struct heap_duty *d, uint64_t now)
+{
+	uint64_t next;
+
+	d->in_place_ns += now - d->placing_ns;
+	next = d->span_start_ns + span_ns(d);
 	/* A machine that was held up does not make up for spans that are over. */
 	begin_span(d, MAX(next, now));
 }
