@@ -14,7 +14,8 @@
 #include "write_report_text.h"
 
 #define GAP	    2  /* columns between columns */
-#define MIN_NAME    16 /* names are not cut below this */
+#define MIN_FIRST   24 /* the name that a row is of is not cut below this, */
+#define MIN_NAME    16 /* others not below this */
 #define LEAF_FRAMES 12 /* of a deep stack these are shown, */
 #define ROOT_FRAMES 4  /* and these */
 
@@ -99,13 +100,19 @@ static size_t total_width(const struct layout *l)
 	return width;
 }
 
+static size_t least_width(const struct layout *l, size_t column)
+{
+	return MIN(l->columns[column].width, (size_t)(column ? MIN_NAME : MIN_FIRST));
+}
+
 /* Take a column from the widest name that can spare one; false when none can. */
 static bool narrow_names(struct layout *l)
 {
 	size_t widest = l->t->nr_columns;
 
 	for (size_t i = 0; i < l->t->nr_columns; i++)
-		if (report_is_text(l->t->columns[i].unit) && l->columns[i].width > MIN_NAME &&
+		if (report_is_text(l->t->columns[i].unit) &&
+		    l->columns[i].width > least_width(l, i) &&
 		    (widest == l->t->nr_columns || l->columns[i].width > l->columns[widest].width))
 			widest = i;
 	if (widest == l->t->nr_columns)
@@ -146,10 +153,9 @@ static int lay_out(struct layout *l, size_t page_width)
 		least = 0;
 		for (size_t i = 0; i < l->t->nr_columns; i++)
 			if (!l->columns[i].hidden)
-				least += (least ? GAP : 0) +
-					 (report_is_text(l->t->columns[i].unit)
-						  ? MIN(l->columns[i].width, (size_t)MIN_NAME)
-						  : l->columns[i].width);
+				least += (least ? GAP : 0) + (report_is_text(l->t->columns[i].unit)
+								      ? least_width(l, i)
+								      : l->columns[i].width);
 	} while (least > page_width && hide_number(l));
 	while (total_width(l) > page_width && narrow_names(l))
 		;
