@@ -5,18 +5,13 @@
 /*
  * How much a thread allocates, for tools that count it beside something else: at the calls of the
  * allocator's functions that tools/lib/heap_probes.h has attached for allocations only. A realloc
- * counts as an allocation of its new size; what fails counts, too.
+ * counts as an allocation of its new size; what fails counts, too, unless it must fail, because it
+ * asks for more than an address space has.
  */
 
 #include "heap.h"
 #include "probe.bpf.h"
 #include "unwind.bpf.h"
-
-/* Of one thread. */
-struct alloc_use {
-	__u64 cfa; /* of a function that is under way and may call others of the allocator; 0: none */
-	__u64 count, bytes;
-};
 
 /*
  * Is that function still under way, when one is entered whose CFA is `cfa`? Then its return address
@@ -36,7 +31,9 @@ static __always_inline bool alloc_is_inner(const struct alloc_use *use, __u64 cf
 #endif
 }
 
-/* The bytes that a call asks for. Returns 0, or -1 where its arguments are not known. */
+#define ALLOC_TOO_MUCH (1ULL << 47)
+
+/* The bytes that a call asks for. Returns 0, or -1 where its arguments are not known or absurd. */
 static __always_inline int alloc_size(struct pt_regs *ctx, __u64 cookie, __u32 kind, __u64 *ret)
 {
 	__u64 number = 1, size;
@@ -66,6 +63,8 @@ static __always_inline int alloc_size(struct pt_regs *ctx, __u64 cookie, __u32 k
 	default:
 		return -1;
 	}
+	if (number >= ALLOC_TOO_MUCH || size >= ALLOC_TOO_MUCH || number * size >= ALLOC_TOO_MUCH)
+		return -1;
 	*ret = number * size;
 	return 0;
 }

@@ -180,6 +180,12 @@ static inline __u64 heap_class_max(__u32 class)
 	return (units + (1ULL << shift)) << 4;
 }
 
+/* How much a thread has allocated, for tools that count it beside something else. */
+struct alloc_use {
+	__u64 cfa; /* of a function that is under way and may call others of the allocator; 0: none */
+	__u64 count, bytes;
+};
+
 _Static_assert(sizeof(struct heap_block) == 40, "shared with BPF, and bounded");
 _Static_assert(sizeof(struct heap_bucket) <= 128 * HEAP_BUCKET_FILL, "memory for a block");
 _Static_assert(sizeof(struct heap_site_key) == 16, "shared with BPF");

@@ -125,7 +125,9 @@ static __always_inline __u64 current_stack(void *ctx, struct target_ids ids, boo
 	return name;
 }
 
+#include "timeline_alloc.bpf.h"
 #include "timeline_probes.bpf.h"
+#include "timeline_requests.bpf.h"
 
 /* ---------------------------------------------------------------- scheduling ---- */
 
@@ -185,6 +187,7 @@ int BPF_PROG(timeline_switch, bool preempt, struct task_struct *prev, struct tas
 	__u32 state;
 
 	if (ours(prev, &from)) {
+		alloc_tell(from.tid);
 		state = leaving_state(preempt, prev);
 		if (wait_stacks && state > THREAD_PREEMPTED && state != THREAD_DEAD)
 			stack = current_stack(ctx, from, true);
@@ -291,6 +294,7 @@ int BPF_PROG(timeline_exit, struct task_struct *task)
 		flags |= EVENT_EXIT_GROUP;
 	if (task->signal->oom_mm)
 		flags |= EVENT_EXIT_OOM;
+	alloc_forget(ids.tid);
 	put2(EVT_EXIT, ids.tid, task->exit_code, flags);
 	return 0;
 }
@@ -320,13 +324,31 @@ static __always_inline bool is_probe(long nr)
 #endif
 }
 
+/* At its exit the number is gone: of this call, and of a probe's. */
+#if defined(__TARGET_ARCH_x86)
+#define SYS_RT_SIGRETURN 15
+#else
+#define SYS_RT_SIGRETURN 139
+#endif
+
+/* Threads that are in it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, __u8);
+} sigreturns SEC(".maps");
+
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(timeline_sys_enter, struct pt_regs *regs, long nr)
 {
 	struct target_ids ids;
+	__u8 one = 1;
 
 	if (is_probe(nr) || !current_is_ours(&ids))
 		return 0;
+	if (nr == SYS_RT_SIGRETURN)
+		bpf_map_update_elem(&sigreturns, &ids.tid, &one, BPF_ANY);
 #if defined(__TARGET_ARCH_x86)
 	put4(EVT_SYSCALL_ENTER, ids.tid, nr, regs->di, regs->si, regs->dx);
 #else
@@ -339,15 +361,22 @@ SEC("?tp_btf/sys_exit")
 int BPF_PROG(timeline_sys_exit, struct pt_regs *regs, long ret)
 {
 	struct target_ids ids;
+	int nr;
 
 	if (!current_is_ours(&ids))
 		return 0;
 #if defined(__TARGET_ARCH_x86)
-	if (!is_probe(regs->orig_ax))
-		put2(EVT_SYSCALL_EXIT, ids.tid, regs->orig_ax, ret);
+	nr = regs->orig_ax;
 #else
-	put2(EVT_SYSCALL_EXIT, ids.tid, regs->syscallno, ret);
+	nr = regs->syscallno;
 #endif
+	if (nr < 0) {
+		if (bpf_map_delete_elem(&sigreturns, &ids.tid))
+			return 0;
+		nr = SYS_RT_SIGRETURN;
+	}
+	if (!is_probe(nr))
+		put2(EVT_SYSCALL_EXIT, ids.tid, nr, ret);
 	return 0;
 }
 

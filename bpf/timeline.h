@@ -10,23 +10,26 @@
  * record: a gap in the numbers is a loss, and says where. At the end `seqs` has the last ones.
  */
 
+#include "heap.h"
 #include "target.h"
 
-#define TIMELINE_TEXT	   192 /* bytes of a text, its NUL included; longer ones are cut */
-#define TIMELINE_WORDS	   6
-#define TIMELINE_LOG_SIZE  (16 << 20)
-#define TIMELINE_MAX_SITES 4096
+#define TIMELINE_TEXT		192 /* bytes of a text, its NUL included; longer ones are cut */
+#define TIMELINE_WORDS		6
+#define TIMELINE_LOG_SIZE	(16 << 20)
+#define TIMELINE_MAX_SITES	4096
+
+#define TIMELINE_MAX_THREADS 16384 /* threads at once */
 
 struct timeline_record {
 	__u64 time; /* CLOCK_MONOTONIC */
 	__u32 seq;  /* the number's low half */
 	__u32 tid;
 	__u16 cpu;
-	__u16 site;  /* of EVT_NONE: which probe; its arguments are the words */
-	__u8 kind;   /* enum event_kind, or EVT_NONE */
-	__u8 words;  /* the fields that follow */
-	__u16 bytes; /* of text behind them, its NUL included; 0: none */
-	__u64 v[TIMELINE_WORDS];
+	__u16 site;		 /* of EVT_NONE: which probe; its arguments are the words */
+	__u8 kind;		 /* enum event_kind, or EVT_NONE */
+	__u8 words;		 /* the fields that follow */
+	__u16 bytes;		 /* of text behind them, its NUL included; 0: none */
+	__u64 v[TIMELINE_WORDS]; /* of EVT_ALLOCATED there is one more: the process */
 	char text[TIMELINE_TEXT];
 };
 
@@ -79,10 +82,34 @@ static inline int timeline_holds(const struct timeline_condition *c, __u64 word)
 
 /* A probe of the target, an element of `sites`, by the id in its cookie. */
 struct timeline_site {
-	__u8 words; /* arguments that are recorded, from the first on */
-	__u8 text;  /* the argument that is a string, plus one; 0: none */
-	__u8 reserved[6];
+	__u8 words;   /* arguments that are recorded, from the first on */
+	__u8 text;    /* the argument that is a string, plus one; 0: none */
+	__u8 request; /* the thread may turn to another request, or away from it */
+	__u8 reserved[5];
 	struct timeline_condition when; /* else it is not recorded */
+};
+
+/* What a thread has allocated, and how much of it has been told: an element of `allocs`, by TID. */
+struct timeline_alloc {
+	struct alloc_use use;
+	__u64 told_count, told_bytes;
+	__u64 told_at;
+	__u32 telling;
+	__u32 tgid;
+};
+
+_Static_assert(sizeof(struct timeline_alloc) == 56, "shared with BPF");
+
+/*
+ * Of EVT_REQUEST_BEGIN, the third word: what names the request, the text behind the words or the second
+ * word. In other events of requests the second word is a status. The ids of these probes' sites
+ * begin at TIMELINE_MAX_SITES.
+ */
+enum timeline_name {
+	TIMELINE_NAME_NONE,
+	TIMELINE_NAME_TEXT,
+	TIMELINE_NAME_NUMBER,
+	TIMELINE_NAME_TEXT_OR_NUMBER, /* the text, if there is any */
 };
 
 /* Groups of events, knobs of user space. */

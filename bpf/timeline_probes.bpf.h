@@ -29,7 +29,7 @@ static __always_inline void put_text(__u32 kind, __u32 tid, __u32 id, const __u6
 	r->site = id;
 	r->words = TIMELINE_WORDS;
 	__builtin_memcpy(r->v, v, sizeof(r->v));
-	r->bytes = bytes > 0 ? bytes : 0;
+	r->bytes = bytes > 0 ? bytes : 0; /* 0: not readable */
 	__builtin_memcpy(r->text, text, SHORT_TEXT);
 	if (bytes > SHORT_TEXT)
 		__builtin_memcpy(r->text + SHORT_TEXT, text + SHORT_TEXT,
@@ -82,6 +82,8 @@ int timeline_usdt(struct pt_regs *ctx)
 	for (__u32 i = 0; i < TIMELINE_WORDS; i++)
 		if (i < site->words)
 			usdt_arg(ctx, spec, i, &v[i]);
+	if (site->request)
+		alloc_tell(ids.tid);
 	put_site(EVT_NONE, ids.tid, id, site, v);
 	return 0;
 }

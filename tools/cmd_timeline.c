@@ -42,7 +42,11 @@ static const char usage_text[] =
 	"  --usdt PATTERN    USDT probes, as `postgresql:query*`; may be repeated. Pairs like\n"
 	"                    x__start and x__done become spans\n"
 	"  --max-funcs N     more functions than that are refused (default 1000)\n"
+	"  --alloc           count allocations and their bytes, by thread and request: each costs a\n"
+	"                    probe's hit\n"
 	"  --no-stacks       no stacks where threads begin to wait\n"
+	"  --request BEGIN END, --run PROBE, --pause PROBE, --force-returns   what a request is,\n"
+	"                    as periscope requests has it. coworkingd's and PostgreSQL's are known\n"
 	"\n"
 	"output (without -o: a summary on stdout):\n"
 	"  -o FILE           .periscope (the trace itself, for periscope convert), .pftrace\n"
@@ -112,7 +116,7 @@ static int parse_groups(const struct timeline_options *o, unsigned int *ret)
 	return 0;
 }
 
-void timeline_engine_options(const struct timeline_options *o, struct capture_timeline_options *ret)
+void timeline_engine_options(struct timeline_options *o, struct capture_timeline_options *ret)
 {
 	const struct cli_target *t = &o->common.target;
 
@@ -126,6 +130,9 @@ void timeline_engine_options(const struct timeline_options *o, struct capture_ti
 		.frequency = o->hz,
 		.wait_stacks = !o->no_stacks,
 		.requests = true,
+		.points = o->request.points,
+		.force_returns = o->force_returns,
+		.allocs = o->allocs,
 		.usdt = o->usdt.items,
 		.nr_usdt = o->usdt.nr,
 		.functions = o->functions.items,
@@ -134,6 +141,7 @@ void timeline_engine_options(const struct timeline_options *o, struct capture_ti
 		.nr_wishes = o->nr_wishes,
 		.max_functions = o->max_functions,
 	};
+	o->request.points = (struct request_points){ 0 }; /* the capture's now */
 	parse_groups(o, &ret->groups);
 }
 
@@ -143,6 +151,8 @@ static int check(void *arg)
 	unsigned int chosen;
 	int status = parse_groups(o, &chosen);
 
+	if (!status)
+		status = cli_request_check(&o->request);
 	if (status)
 		return status;
 	if (o->dump && o->limits)
@@ -184,6 +194,8 @@ void timeline_summary(struct cli_result *res, struct capture_timeline *c)
 			summary_u64(s, unwind_end_name(i), st.by_end[i]);
 	if (st.no_stack)
 		summary_u64(s, "no-stack", st.no_stack);
+	if (st.unread)
+		summary_u64(s, "unreadable-arguments", st.unread);
 	if (st.bad)
 		summary_u64(s, "bad", st.bad);
 	if (st.lost_events)
@@ -194,6 +206,10 @@ void timeline_summary(struct cli_result *res, struct capture_timeline *c)
 		summary_u64(s, "functions", st.functions);
 	if (st.entry_only)
 		summary_u64(s, "entry-only", st.entry_only);
+	if (st.allocators)
+		summary_u64(s, "allocs", st.allocs);
+	if (st.allocs_missing)
+		summary_u64(s, "lost-allocs", st.allocs_missing);
 	if (st.refused) {
 		summary_u64(s, "refused", st.refused);
 		fprintf(stderr, "%zu sites could not be probed: %s\n", st.refused, st.refused_why);
@@ -244,6 +260,7 @@ static int capture(struct timeline_options *o, struct capture_timeline *c,
 	timeline_infos(c, o);
 	status = cli_result_capture(&res, &o->common, &capture_timeline_ops, c);
 	if (!status) {
+		fputs(capture_timeline_notes(c), stderr);
 		timeline_summary(&res, c);
 		summary_u64(&res.summary, "bytes", trace_file_bytes(file));
 		if (o->common.verbose)
@@ -378,6 +395,7 @@ static void release(struct timeline_options *o)
 	free(o->functions.items);
 	free(o->usdt.items);
 	free(o->trigger_texts.items);
+	cli_request_release(&o->request);
 }
 
 static int timeline_main(int argc, char **argv)
@@ -398,6 +416,9 @@ static int timeline_main(int argc, char **argv)
 		{ 0, "usdt", CLI_STRINGS, .strings = &o.usdt },
 		{ 0, "max-funcs", CLI_NUMBER, .number = &o.max_functions, .min = 1,
 		  .max = TIMELINE_MAX_SITES },
+		CLI_REQUEST_OPTIONS(&o.request),
+		{ 0, "force-returns", CLI_FLAG, .flag = &o.force_returns },
+		{ 0, "alloc", CLI_FLAG, .flag = &o.allocs },
 		{ 0, "no-stacks", CLI_FLAG, .flag = &o.no_stacks },
 		{ 0, "flight", CLI_STRING, .string = &o.flight },
 		{ 0, "trigger", CLI_STRINGS, .strings = &o.trigger_texts },
@@ -420,9 +441,11 @@ static int timeline_main(int argc, char **argv)
 		.run = run,
 		.arg = &o,
 	};
-	int status = cli_main(&spec, argc, argv);
+	char **args = cli_request_split(argc, argv, &argc);
+	int status = args ? cli_main(&spec, argc, args) : cli_fail("out of memory");
 
 	release(&o);
+	free(args);
 	return status;
 }
 

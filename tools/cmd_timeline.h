@@ -6,6 +6,7 @@
 
 #include "lib/capture_timeline.h"
 #include "lib/cli_options.h"
+#include "lib/cli_request.h"
 #include "lib/timeline_triggers.h"
 
 struct timeline_options {
@@ -14,7 +15,8 @@ struct timeline_options {
 	const char *trace;	    /* that of them that is a .periscope */
 	uint64_t hz;
 	struct cli_strings events, functions, usdt;
-	bool no_stacks;
+	struct cli_request request;
+	bool no_stacks, allocs, force_returns;
 	uint64_t max_functions;
 	/* The flight recorder. */
 	const char *flight; /* SIZE,TIME */
@@ -30,8 +32,7 @@ struct timeline_options {
 };
 
 /* What of the engine's options follows from the command line. */
-void timeline_engine_options(const struct timeline_options *o,
-			     struct capture_timeline_options *ret);
+void timeline_engine_options(struct timeline_options *o, struct capture_timeline_options *ret);
 
 /* The facts of a recording, for its head. */
 void timeline_infos(struct capture_timeline *c, const struct timeline_options *o);

@@ -22,7 +22,6 @@ struct capture_funcs {
 	struct bpf_link *links[2];
 	struct func_probes probes;
 	struct heap_probes allocs;
-	size_t allocs_seen;		   /* processes and objects when they were last looked at */
 	struct func_counts counts, before; /* now, and at the last interval */
 	struct func_result *results;
 	struct func_value_count *values;
@@ -157,28 +156,20 @@ void capture_funcs_free(struct capture_funcs *c)
 
 /* ---------------------------------------------------------------- probes ---- */
 
-/* The allocators of processes that are new, or have mapped something since. */
 static int update_allocs(struct capture_funcs *c)
 {
 	const struct target *t = &c->watch.target;
-	size_t seen = t->nr_seen + t->objects.nr;
 	int err;
 
-	if (!c->o.allocs || seen == c->allocs_seen)
+	if (!c->o.allocs)
 		return 0;
-	c->allocs_seen = seen;
 	c->allocs.alloc_only = true;
 	c->allocs.call_prog = bpf_program__fd(c->bpf->progs.func_alloc);
 	c->allocs.return_prog = bpf_program__fd(c->bpf->progs.func_alloc_return);
 	if (!c->begun)
 		c->allocs.everywhere = c->o.children || t->nr_procs > HEAP_PROBES_OWN;
-	for (size_t i = 0; i < t->nr_procs; i++) {
-		err = heap_probes_add(&c->allocs, t, t->procs[i]->pid);
-		/* Not yet, or not any more. */
-		if (err && err != -ENOENT && err != -ESRCH)
-			return watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error);
-	}
-	return 0;
+	err = heap_probes_update(&c->allocs, t);
+	return err ? watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error) : 0;
 }
 
 /* Probe what the target maps by now; once the first probes are there, look. */

@@ -24,7 +24,6 @@ struct capture_requests {
 	struct requests_bpf *bpf;
 	struct request_probes probes;
 	struct heap_probes allocs;
-	size_t allocs_seen; /* processes and objects when they were last looked at */
 	struct bpf_link *links[4];
 	size_t nr_links;
 	struct request_table total, interval;
@@ -231,25 +230,17 @@ static void use_points(struct capture_requests *c)
 	c->bpf->data->after_piece = points->sends_after ? STATE_SEND : STATE_LOOP;
 }
 
-/* The allocators of processes that are new, or have mapped something since. */
 static int update_allocs(struct capture_requests *c)
 {
 	const struct target *t = &c->watch.target;
-	size_t seen = t->nr_seen + t->objects.nr;
 	int err;
 
-	if (!c->o.allocs || seen == c->allocs_seen)
+	if (!c->o.allocs)
 		return 0;
-	c->allocs_seen = seen;
 	if (!c->begun)
 		c->allocs.everywhere = c->o.children || t->nr_procs > HEAP_PROBES_OWN;
-	for (size_t i = 0; i < t->nr_procs; i++) {
-		err = heap_probes_add(&c->allocs, t, t->procs[i]->pid);
-		/* Not yet, or not any more. */
-		if (err && err != -ENOENT && err != -ESRCH)
-			return watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error);
-	}
-	return 0;
+	err = heap_probes_update(&c->allocs, t);
+	return err ? watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error) : 0;
 }
 
 /* Probe what the target maps by now; once the first probes are there, look. */

@@ -14,6 +14,7 @@
 #include "timeline.skel.h"
 #include "timeline_gauges.h"
 #include "timeline_records.h"
+#include "timeline_sources.h"
 #include "timeline_told.h"
 #include "util.h"
 
@@ -30,7 +31,7 @@ struct capture_timeline {
 	struct timeline_bpf *bpf;
 	struct trace_writer *writer;
 	struct timeline_records records;
-	struct timeline_probes probes;
+	struct timeline_sources sources;
 	struct timeline_gauges gauges;
 	struct ksyms *ksyms;
 	struct bpf_link *links[16];
@@ -78,28 +79,34 @@ static int prepare(struct capture_timeline *c)
 {
 	static const char *const schedule[] = { "__schedule", NULL };
 	struct timeline_bpf *b = c->bpf;
+	struct bpf_program *probes[] = { b->progs.timeline_usdt,   b->progs.timeline_entry,
+					 b->progs.timeline_return, b->progs.timeline_request,
+					 b->progs.timeline_alloc,  b->progs.timeline_alloc_return };
 	uint64_t text[2] = { 0 };
 	int err = 0;
 
 	WATCH_KNOBS(b, &c->o.watch);
 	b->rodata->wait_stacks = c->o.wait_stacks;
 	b->rodata->sample_ns = c->o.frequency ? 1000000000 / c->o.frequency : 0;
+	b->rodata->with_allocs = c->o.allocs;
 	/* Without names stacks have the frames of our own machinery. */
 	c->ksyms = ksyms_new(NULL);
 	if (c->ksyms && !ksyms_range(c->ksyms, schedule, text))
 		memcpy(b->rodata->schedule_text, text, sizeof(text));
 	bpf_map__set_max_entries(b->maps.sites, TIMELINE_MAX_SITES);
-	bpf_map__set_max_entries(b->maps.usdt_specs, TIMELINE_MAX_SITES);
+	bpf_map__set_max_entries(b->maps.usdt_specs, TIMELINE_MAX_SITES + REQUEST_MAX_PROBES);
+	bpf_map__set_max_entries(b->maps.outermost, TIMELINE_MAX_THREADS);
 	for (size_t i = 0; i < ARRAY_SIZE(tracepoints); i++)
 		bpf_program__set_autoload(
 			bpf_object__find_program_by_name(b->obj, tracepoints[i].program),
 			chosen(c, i));
 	bpf_program__set_autoload(b->progs.timeline_sample, c->o.frequency > 0);
-	err = attach_prepare(b->progs.timeline_usdt);
-	if (!err)
-		err = attach_prepare(b->progs.timeline_entry);
-	if (!err)
-		err = attach_prepare(b->progs.timeline_return);
+	if (c->o.allocs)
+		bpf_map__set_max_entries(b->maps.allocs, TIMELINE_MAX_THREADS);
+	for (size_t i = 0; i < ARRAY_SIZE(probes) && !err; i++)
+		err = attach_prepare(probes[i]);
+	bpf_program__set_autoload(b->progs.timeline_alloc, c->o.allocs);
+	bpf_program__set_autoload(b->progs.timeline_alloc_return, c->o.allocs);
 	if (err)
 		return watch_fail(&c->watch, err, "cannot prepare the probes: %s", strerror(-err));
 	return watch_prepare(&c->watch, b->obj, &c->o.watch);
@@ -108,17 +115,22 @@ static int prepare(struct capture_timeline *c)
 static int on_record(void *arg, void *data, size_t size)
 {
 	struct capture_timeline *c = arg;
+	const struct timeline_record *rec = data;
 	int err = timeline_record(&c->records, data, size);
 
+	if (!err && size >= TIMELINE_HEAD && rec->kind == EVT_ALLOCATED && rec->words == 3)
+		err = timeline_gauges_alloc(&c->gauges, (pid_t)rec->v[2], rec->v[0], rec->v[1]);
 	if (err && !c->record_err)
 		c->record_err = err;
 	return 0;
 }
 
-static void init_probes(struct capture_timeline *c)
+static void init_sources(struct capture_timeline *c)
 {
+	const struct timeline_bpf *b = c->bpf;
+	struct timeline_sources *s = &c->sources;
 	const struct timeline_probes_options o = {
-		.requests = c->o.requests,
+		.requests = c->o.requests && !s->points.points.nr,
 		.usdt = c->o.usdt,
 		.nr_usdt = c->o.nr_usdt,
 		.functions = c->o.functions,
@@ -127,14 +139,26 @@ static void init_probes(struct capture_timeline *c)
 		.nr_wishes = c->o.nr_wishes,
 		.max_functions = c->o.max_functions,
 		.all_processes = c->o.watch.children,
-		.usdt_prog = bpf_program__fd(c->bpf->progs.timeline_usdt),
-		.entry_prog = bpf_program__fd(c->bpf->progs.timeline_entry),
-		.return_prog = bpf_program__fd(c->bpf->progs.timeline_return),
-		.sites_map = bpf_map__fd(c->bpf->maps.sites),
-		.specs_map = bpf_map__fd(c->bpf->maps.usdt_specs),
+		.usdt_prog = bpf_program__fd(b->progs.timeline_usdt),
+		.entry_prog = bpf_program__fd(b->progs.timeline_entry),
+		.return_prog = bpf_program__fd(b->progs.timeline_return),
+		.sites_map = bpf_map__fd(b->maps.sites),
+		.specs_map = bpf_map__fd(b->maps.usdt_specs),
 	};
 
-	timeline_probes_init(&c->probes, &o);
+	timeline_probes_init(&s->probes, &o);
+	s->with_points = c->o.requests;
+	s->points.prog_fd = bpf_program__fd(b->progs.timeline_request);
+	s->points.roles_fd = bpf_map__fd(b->maps.roles);
+	s->points.specs_fd = bpf_map__fd(b->maps.usdt_specs);
+	s->points.first_id = TIMELINE_MAX_SITES;
+	s->points.pid = c->o.watch.only ? c->o.watch.only : -1;
+	s->points.force_returns = c->o.force_returns;
+	s->points.other_preset = TIMELINE_PROVIDER;
+	s->with_allocs = c->o.allocs;
+	timeline_allocs_init(&s->allocs, bpf_program__fd(b->progs.timeline_alloc),
+			     bpf_program__fd(b->progs.timeline_alloc_return),
+			     bpf_map__fd(b->maps.allocs));
 }
 
 /* ---- triggers ---- */
@@ -182,7 +206,7 @@ int capture_timeline_open(struct capture_timeline *c, struct trace_chunks *to)
 	int err = trace_writer_new(to, &o, &c->writer);
 
 	if (!err)
-		err = timeline_records_init(&c->records, c->writer, &c->probes);
+		err = timeline_records_init(&c->records, c->writer, &c->sources.probes);
 	if (err)
 		return write_failed(c, err);
 	if (c->o.triggers) {
@@ -217,22 +241,26 @@ static int load(struct capture_timeline *c)
 	if (err)
 		return watch_fail(&c->watch, err, "cannot open the ring of events: %s",
 				  strerror(-err));
-	init_probes(c);
+	init_sources(c);
 	return 0;
 }
 
-struct capture_timeline *capture_timeline_new(const struct capture_timeline_options *o)
+struct capture_timeline *capture_timeline_new(struct capture_timeline_options *o)
 {
 	struct capture_timeline *c = calloc(1, sizeof(*c));
 	struct watch none;
 	int err;
 
 	if (!c) {
+		request_points_release(&o->points);
 		errno = -watch_fail(&none, -ENOMEM, "out of memory");
 		return NULL;
 	}
 	c->o = *o;
 	watch_init(&c->watch);
+	request_probes_init(&c->sources.points);
+	c->sources.points.points = o->points;
+	o->points = (struct request_points){ 0 };
 	sampler_init(&c->sampler, CPU_EVENT_AUTO, o->frequency);
 	err = load(c);
 	if (err) {
@@ -249,7 +277,7 @@ static void detach(struct capture_timeline *c)
 	for (size_t i = 0; i < c->nr_links; i++)
 		bpf_link__destroy(c->links[i]);
 	c->nr_links = 0;
-	attach_release(&c->probes.attach);
+	timeline_sources_detach(&c->sources);
 }
 
 void capture_timeline_free(struct capture_timeline *c)
@@ -257,7 +285,7 @@ void capture_timeline_free(struct capture_timeline *c)
 	if (!c)
 		return;
 	detach(c);
-	timeline_probes_release(&c->probes);
+	timeline_sources_release(&c->sources);
 	timeline_gauges_release(&c->gauges);
 	timeline_records_release(&c->records);
 	trace_writer_free(c->writer);
@@ -314,35 +342,21 @@ static int tell_states(struct capture_timeline *c)
 	return err;
 }
 
-static int update_probes(struct capture_timeline *c)
+static int update_sources(struct capture_timeline *c)
 {
-	int err = timeline_probes_update(&c->probes, &c->watch.target);
+	int err = timeline_sources_update(&c->sources, &c->watch.target, c->writer, !c->running);
 
-	if (err == -E2BIG)
-		return watch_fail(&c->watch, err,
-				  "more functions match than are allowed (%zu; --max-funcs)",
-				  c->o.max_functions);
-	return err ? watch_fail(&c->watch, err, "cannot attach the probes: %s", attach_error(err))
-		   : 0;
+	return err ? watch_fail(&c->watch, err, "%s", c->sources.error) : 0;
 }
 
 /* What was asked for by name has to be there, unless a command is yet to run. */
-static int check_patterns(struct capture_timeline *c)
+static int check_sources(struct capture_timeline *c)
 {
-	bool is_function;
-	const char *missing = timeline_probes_missing(&c->probes, &is_function);
+	int err = 0;
 
-	if (!missing || !c->watch.target.objects.nr)
-		return 0;
-	if (is_function)
-		return watch_fail(&c->watch, -ENOENT,
-				  "no function of the target matches '%s' (periscope probes -p PID "
-				  "GLOB lists them)",
-				  missing);
-	return watch_fail(&c->watch, -ENOENT,
-			  "no USDT probe of the target matches '%s' (periscope probes -p PID lists "
-			  "them)",
-			  missing);
+	if (c->watch.target.objects.nr)
+		err = timeline_sources_check(&c->sources, &c->watch.target);
+	return err ? watch_fail(&c->watch, err, "%s", c->sources.error) : 0;
 }
 
 static int timeline_start(void *capture)
@@ -353,9 +367,9 @@ static int timeline_start(void *capture)
 	if (!err)
 		err = watch_start(&c->watch);
 	if (!err)
-		err = update_probes(c);
+		err = update_sources(c);
 	if (!err)
-		err = check_patterns(c);
+		err = check_sources(c);
 	if (!err && c->o.frequency)
 		err = sampler_open(&c->sampler, &c->watch, c->bpf->progs.timeline_sample);
 	if (err)
@@ -395,7 +409,7 @@ static int timeline_poll(void *capture)
 	int err = watch_poll(&c->watch);
 
 	if (!err)
-		err = update_probes(c);
+		err = update_sources(c);
 	if (err)
 		return err;
 	forget_stacks(c);
@@ -409,6 +423,22 @@ static int timeline_poll(void *capture)
 	return err ? write_failed(c, err) : 0;
 }
 
+/* Those of the allocator alone need a command to stand still: all its calls are to be counted. */
+static int timeline_place(void *capture, pid_t pid, uint64_t pc)
+{
+	struct capture_timeline *c = capture;
+	int done;
+
+	if (!c->o.allocs)
+		return 1;
+	done = watch_poll(&c->watch);
+	if (!done)
+		done = timeline_allocs_lead(&c->sources.allocs, &c->watch.target, pid, pc,
+					    c->writer);
+	return done < 0 ? watch_fail(&c->watch, done, "--alloc: %s", c->sources.allocs.probes.error)
+			: done;
+}
+
 static int timeline_stop(void *capture)
 {
 	struct capture_timeline *c = capture;
@@ -419,12 +449,17 @@ static int timeline_stop(void *capture)
 	c->running = false;
 	c->bpf->bss->recording = false;
 	c->ended = now_ns();
+	timeline_sources_note_missing(&c->sources);
 	usleep(SETTLE_US);
 	err = watch_consume(&c->watch);
 	detach(c);
 	if (err)
 		return err;
 	err = c->record_err;
+	if (!err && c->o.allocs)
+		err = timeline_allocs_finish(&c->sources.allocs, &c->gauges, &c->records, c->ended);
+	if (!err)
+		err = timeline_gauges_finish(&c->gauges, &c->watch.target, &c->records, c->ended);
 	if (!err)
 		err = timeline_tell_losses(c->writer, bpf_map__fd(c->bpf->maps.seqs), c->ended);
 	if (!err)
@@ -446,6 +481,7 @@ static_assert(offsetof(struct capture_timeline, watch) == 0, "as watch_op_* want
 const struct capture_ops capture_timeline_ops = {
 	.add = timeline_add,
 	.start = timeline_start,
+	.place = timeline_place,
 	.poll = timeline_poll,
 	.stop = timeline_stop,
 	.fd = watch_op_fd,
@@ -492,15 +528,24 @@ void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
 		.bad = c->records.nr_bad + w.refused,
 		.threads = c->records.nr_known,
-		.probes = c->probes.nr_usdt,
-		.functions = c->probes.nr_functions,
-		.entry_only = c->probes.nr_entry_only,
-		.refused = c->probes.nr_refused,
-		.refused_why = c->probes.refused,
+		.unread = c->bpf->bss->bad_arguments,
+		.probes = c->sources.probes.nr_usdt + c->sources.points.nr_sites,
+		.functions = c->sources.probes.nr_functions,
+		.entry_only = c->sources.probes.nr_entry_only,
+		.refused = c->sources.probes.nr_refused,
+		.refused_why = c->sources.probes.refused,
+		.allocators = c->sources.allocs.probes.nr_sites,
+		.allocs = c->gauges.allocs,
+		.allocs_missing = c->bpf->bss->allocs_uncounted,
 	};
 	for (size_t i = 0; i < c->watch.stacks.nr; i++)
 		if (c->watch.stacks.items[i].end < UNWIND_NR_ENDS)
 			ret->by_end[c->watch.stacks.items[i].end]++;
+}
+
+const char *capture_timeline_notes(const struct capture_timeline *c)
+{
+	return strbuf_str(&c->sources.points.notes);
 }
 
 const struct target *capture_timeline_target(const struct capture_timeline *c)

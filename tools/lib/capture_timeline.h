@@ -17,6 +17,7 @@
 
 #include "bpf/timeline.h"
 #include "capture.h"
+#include "request_spec.h"
 #include "timeline_probes.h"
 #include "timeline_triggers.h"
 #include "trace_file_writer.h"
@@ -27,7 +28,14 @@ struct capture_timeline_options {
 	unsigned int groups;	/* enum timeline_group */
 	unsigned int frequency; /* of CPU samples; 0: none */
 	bool wait_stacks;
-	bool requests;		      /* the probes that tell of requests by themselves */
+	/*
+	 * Probes that tell of requests: those of programs that are known, unless there are points, which
+	 * the capture takes, also if it fails.
+	 */
+	bool requests;
+	struct request_points points;
+	bool force_returns;
+	bool allocs;		      /* count calls of the allocator, and their bytes */
 	const char *const *usdt;      /* patterns of more; borrowed */
 	const char *const *functions; /* globs; borrowed */
 	/* Of the triggers below, by their numbers; borrowed. */
@@ -52,8 +60,12 @@ struct capture_timeline_stats {
 	uint64_t no_stack; /* waits and samples whose stack was lost */
 	uint64_t lost_events; /* notices of fork, exec or exit */
 	uint64_t bad;	      /* records and events that made no sense */
+	uint64_t unread;      /* hits of requests' probes whose ids could not be read */
 	uint64_t threads;     /* ever seen of the target */
 	size_t probes, functions, entry_only, refused;
+	size_t allocators;	 /* probed functions of these */
+	uint64_t allocs;	 /* calls */
+	uint64_t allocs_missing; /* calls by threads that there was no room for */
 	const char *refused_why;
 	uint64_t by_end[UNWIND_NR_ENDS]; /* distinct stacks */
 };
@@ -61,7 +73,7 @@ struct capture_timeline_stats {
 struct capture_timeline;
 
 /* Returns NULL and errno; capture_timeline_ops.error(NULL) then says why. */
-struct capture_timeline *capture_timeline_new(const struct capture_timeline_options *o);
+struct capture_timeline *capture_timeline_new(struct capture_timeline_options *o);
 void capture_timeline_free(struct capture_timeline *c);
 
 /*
@@ -82,6 +94,9 @@ int capture_timeline_flush(struct capture_timeline *c);
 void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_stats *ret);
 const struct target *capture_timeline_target(const struct capture_timeline *c);
 const struct stacks *capture_timeline_stacks(const struct capture_timeline *c);
+
+/* Lines: what was asked for and is not there, or could not be probed and why. Complete after stop. */
+const char *capture_timeline_notes(const struct capture_timeline *c);
 
 /* CLOCK_MONOTONIC at which the recording began and ended. */
 void capture_timeline_span(const struct capture_timeline *c, uint64_t *ret_start,

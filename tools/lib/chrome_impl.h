@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "strbuf.h"
+#include "timeline_rates.h"
 #include "timeline_view.h"
 
 struct sink;
@@ -43,6 +44,7 @@ struct chrome {
 	struct arena memory;
 	struct chrome_row *rows;
 	size_t nr_rows, cap_rows;
+	struct timeline_rates rates;
 	uint64_t window, flows, ios;
 	int64_t in_flight;
 };

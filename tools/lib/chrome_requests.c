@@ -96,6 +96,12 @@ int chrome_request_end(void *ctx, struct timeline_request *r, const struct event
 		chrome_arg(args, "bytes");
 		chrome_number(args, r->bytes);
 	}
+	if (r->allocs) {
+		chrome_arg(args, "allocs");
+		chrome_number(args, r->allocs);
+		chrome_arg(args, "allocated");
+		chrome_number(args, r->alloc_bytes);
+	}
 	if (r->partial) {
 		chrome_arg(args, "partial");
 		chrome_number(args, 1);

@@ -83,6 +83,7 @@ const struct event_kind_info event_kinds[EVT_NR] = {
 	[EVT_ALLOC] = KIND("alloc", false, { "block", HEX }, { "size", UINT }, { "stack", STACK },
 			   { "old", HEX }, { "called", TIME }),
 	[EVT_FREE] = KIND("free", false, { "block", HEX }, { "called", TIME }),
+	[EVT_ALLOCATED] = KIND("allocated", false, { "allocs", UINT }, { "bytes", UINT }),
 };
 /* clang-format on */
 

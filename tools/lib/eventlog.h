@@ -141,6 +141,9 @@ struct event {
 		struct {
 			uint64_t block, called;
 		} free;
+		struct {
+			uint64_t allocs, bytes;
+		} allocated;
 	};
 	/*
 	 * Of kinds that take arguments, nr_args of them, each name once. Borrowed by a writer during

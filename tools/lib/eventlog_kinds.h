@@ -85,6 +85,8 @@
  *   SAMPLE		tid was seen at stack. weight: ns it stands for; why: enum event_sample_why.
  *   COUNTER		counter: enum event_counter; value: signed. Of a process: tid is its PID. Of a
  *			CPU: tid is 0.
+ *   ALLOCATED		tid has called the allocator since it last said so, allocs times, for so many
+ *			bytes, and while it worked on no other request than now.
  *
  * About the log itself
  *
@@ -145,6 +147,7 @@ enum event_kind {
 	EVT_CLOCK = 35,
 	EVT_ALLOC = 36,
 	EVT_FREE = 37,
+	EVT_ALLOCATED = 38,
 	EVT_NR,
 };
 

@@ -15,6 +15,7 @@ static void probed_release(struct heap_probed *o)
 	free(o->classes);
 	free(o->calls);
 	free(o->returns);
+	free(o->ranges);
 }
 
 void heap_probes_take_away(struct heap_probes *p)
@@ -118,7 +119,8 @@ static int describe_object(struct heap_probes *p, const struct allocator *a, siz
 	o->classes = calloc(n, sizeof(*o->classes));
 	o->calls = calloc(n, sizeof(*o->calls));
 	o->returns = calloc(n, sizeof(*o->returns));
-	if (!o->classes || !o->calls || !o->returns)
+	o->ranges = calloc(n, sizeof(*o->ranges));
+	if (!o->classes || !o->calls || !o->returns || !o->ranges)
 		return -ENOMEM;
 	for (size_t i = first; i < first + n; i++) {
 		const struct allocator_function *f = &a->items[i];
@@ -132,6 +134,7 @@ static int describe_object(struct heap_probes *p, const struct allocator *a, siz
 			.frees = f->kind == HEAP_FREE,
 		};
 
+		o->ranges[o->nr_ranges++] = (struct heap_range){ f->vaddr, f->vaddr + f->size };
 		if (class.frees && p->alloc_only)
 			continue;
 		o->classes[o->nr_calls] = class;
@@ -194,6 +197,23 @@ int heap_probes_add(struct heap_probes *p, const struct target *t, pid_t pid)
 		err = probe(p, &a, pid);
 	allocator_release(&a);
 	return err;
+}
+
+int heap_probes_update(struct heap_probes *p, const struct target *t)
+{
+	size_t seen = t->nr_seen + t->objects.nr;
+	int err;
+
+	if (seen == p->seen)
+		return 0;
+	p->seen = seen;
+	for (size_t i = 0; i < t->nr_procs; i++) {
+		err = heap_probes_add(p, t, t->procs[i]->pid);
+		/* Not yet, or not any more. */
+		if (err && err != -ENOENT && err != -ESRCH)
+			return err;
+	}
+	return 0;
 }
 
 /* ---------------------------------------------------------------- a command ---- */

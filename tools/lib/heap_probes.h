@@ -30,6 +30,11 @@ struct heap_probed {
 	struct attach_site *calls, *returns; /* places, for the two programs */
 	size_t nr_calls, nr_returns;
 	struct attach attach; /* empty while the probes are taken away */
+	/* The functions, those that free among them: virtual addresses. */
+	struct heap_range {
+		uint64_t start, end;
+	} * ranges;
+	size_t nr_ranges;
 };
 
 /* What a hit of a call's site is like, for who asks what it costs. */
@@ -47,6 +52,7 @@ struct heap_probes {
 	struct heap_probed *probed;
 	size_t nr_probed, cap_probed;
 	size_t nr_sites, nr_stepped; /* different ones; of these, single-stepped */
+	size_t seen;		     /* of heap_probes_update(): processes and objects */
 	/* Of heap_probes_lead(): */
 	uint32_t generation;	/* of the mappings that were looked at */
 	uint32_t malloc_object; /* 0: not found yet */
@@ -59,6 +65,13 @@ struct heap_probes {
  * other negative errnos, all with a reason in p->error.
  */
 int heap_probes_add(struct heap_probes *p, const struct target *t, pid_t pid);
+
+/*
+ * Probe all processes of the target as far as they are not, if any is new or has mapped something
+ * since the last time. One without an allocator is left out. Returns 0 or a negative errno with a
+ * reason in p->error.
+ */
+int heap_probes_update(struct heap_probes *p, const struct target *t);
 
 /*
  * A process that we started and that stands still in its dynamic linker, at pc: probe what can be

@@ -6,6 +6,7 @@
 
 #include "id_map.h"
 #include "pb.h"
+#include "timeline_rates.h"
 #include "timeline_view.h"
 
 struct sink;
@@ -96,6 +97,8 @@ enum pftrace_word {
 	WORD_RET,
 	WORD_STATUS,
 	WORD_BYTES,
+	WORD_ALLOCS,
+	WORD_ALLOCATED,
 	WORD_ID,
 	WORD_WAKER,
 	WORD_WAKEE,
@@ -168,6 +171,7 @@ struct pftrace {
 	uint64_t window; /* time of its begin */
 	uint64_t flows;
 	int64_t in_flight;
+	struct timeline_rates rates;
 };
 
 /* -------- events (pftrace_event.c) -------- */

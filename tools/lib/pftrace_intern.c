@@ -22,6 +22,7 @@ static const char *const words[WORD_NR] = {
 	[WORD_LOST] = "lost",	     [WORD_IO] = "block I/O",
 	[WORD_RET] = "ret",	     [WORD_STATUS] = "status",
 	[WORD_BYTES] = "bytes",	     [WORD_ID] = "id",
+	[WORD_ALLOCS] = "allocs",    [WORD_ALLOCATED] = "allocated",
 	[WORD_WAKER] = "waker",	     [WORD_WAKEE] = "wakee",
 	[WORD_THREAD] = "thread",    [WORD_CPU] = "cpu",
 	[WORD_ADDRESS] = "address",  [WORD_MAJOR] = "major",

@@ -115,6 +115,10 @@ int pftrace_request_end(void *ctx, struct timeline_request *r, const struct even
 		pftrace_note_int(p, WORD_STATUS, r->status);
 		pftrace_note_uint(p, WORD_BYTES, r->bytes);
 	}
+	if (r->allocs) {
+		pftrace_note_uint(p, WORD_ALLOCS, r->allocs);
+		pftrace_note_uint(p, WORD_ALLOCATED, r->alloc_bytes);
+	}
 	if (r->partial)
 		pftrace_note_uint(p, WORD_PARTIAL, 1);
 	if (r->lost)

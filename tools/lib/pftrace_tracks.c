@@ -154,6 +154,7 @@ uint64_t pftrace_counter_track(struct pftrace *p, unsigned int counter, uint32_t
 			 : cpu != EVENT_NO_CPU ? UINT64_C(2) << 24 | cpu
 					       : 0;
 	uint64_t uuid = UUID(KIND_COUNTER, owner << 16 | (counter & 0xffff));
+	const char *per = info->total ? " a second" : "";
 	char name[64];
 	struct nested n;
 	size_t at;
@@ -164,9 +165,9 @@ uint64_t pftrace_counter_track(struct pftrace *p, unsigned int counter, uint32_t
 	if (pid && !id_map_find(&p->tracks, UUID(KIND_PROCESS, pid), 0))
 		describe_process(p, pid, 0);
 	if (!pid && cpu != EVENT_NO_CPU)
-		snprintf(name, sizeof(name), "CPU %u: %s", cpu, info->what);
+		snprintf(name, sizeof(name), "CPU %u: %s%s", cpu, info->what, per);
 	else
-		snprintf(name, sizeof(name), "%s", info->what);
+		snprintf(name, sizeof(name), "%s%s", info->what, per);
 	n = begin(p, uuid, pid ? UUID(KIND_PROCESS, pid) : 0, name);
 	at = pb_begin(&p->pb, TRACK_COUNTER);
 	/* CounterDescriptor.Unit: 1 ns, 2 count, 3 bytes. */
@@ -274,6 +275,7 @@ void pftrace_tracks_release(struct pftrace *p)
 		free(p->io_lanes[i]);
 	free(p->lanes);
 	free(p->io_lanes);
+	timeline_rates_release(&p->rates);
 	id_map_release(&p->tracks);
 	id_map_release(&p->free_lanes);
 }

@@ -66,13 +66,15 @@ static int new_id(struct request_probes *p, const struct request_probe *probe,
 		  const struct usdt_spec *spec, uint32_t *ret)
 {
 	static const struct usdt_spec none;
+	uint32_t id = p->first_id + p->nr_ids;
 
 	if (p->nr_ids >= REQUEST_MAX_PROBES)
 		return fail(p, -E2BIG, "more than %d probe sites", REQUEST_MAX_PROBES);
 	if (bpf_map_update_elem(p->roles_fd, &p->nr_ids, probe, 0) ||
-	    bpf_map_update_elem(p->specs_fd, &p->nr_ids, spec ? spec : &none, 0))
+	    bpf_map_update_elem(p->specs_fd, &id, spec ? spec : &none, 0))
 		return fail(p, -errno, "cannot tell the kernel of a probe: %s", strerror(errno));
-	*ret = p->nr_ids++;
+	p->nr_ids++;
+	*ret = id;
 	return 0;
 }
 
@@ -314,6 +316,8 @@ static int choose_preset(struct scan *s)
 	for (size_t i = 0; i < nr_request_presets && !p->points.nr; i++) {
 		const struct request_preset *preset = &request_presets[i];
 
+		if (p->other_preset && !strcmp(p->other_preset, preset->provider))
+			continue;
 		snprintf(pattern, sizeof(pattern), "%s:%s", preset->provider, preset->begin);
 		for (size_t j = 0; j < s->usdt.nr; j++) {
 			if (!usdt_matches(&s->usdt.items[j], pattern))

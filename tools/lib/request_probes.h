@@ -21,7 +21,9 @@
 struct request_probes {
 	/* Set by the caller before the first update; borrowed. */
 	int prog_fd, roles_fd, specs_fd;
-	pid_t pid; /* of the only process; -1: all that map a file */
+	uint32_t first_id;	  /* of sites; of roles it is element 0 */
+	const char *other_preset; /* its provider's probes are somebody else's; NULL: none */
+	pid_t pid;		  /* of the only process; -1: all that map a file */
 	bool force_returns;
 	bool phases; /* of a preset: those, too, that only tell phases apart */
 	uint32_t roles; /* only points of these roles, a bit each; 0: of all */

@@ -62,6 +62,7 @@ static void apply(struct analysis *a, const struct event *e)
 	case EVT_INSTANT:
 	case EVT_SAMPLE:
 	case EVT_SIGNAL:
+	case EVT_ALLOCATED:
 		t = thread_of(a, e);
 		if (t)
 			span_event(a, t, e);

@@ -92,6 +92,7 @@ struct timeline_thread {
 	/* Sums, as far as shown. */
 	uint64_t total[THREAD_NR_STATES];
 	uint64_t runs, preemptions, wakeups, syscalls, faults, samples, lost;
+	uint64_t allocs, alloc_bytes;
 	void *data; /* the visitor's; it frees it at thread_end */
 };
 
@@ -136,6 +137,7 @@ struct timeline_request {
 	uint64_t by_state[REQUEST_NR_STATES], by_phase[TIMELINE_MAX_PHASES];
 	struct timeline_wait waits[TIMELINE_WAITS]; /* the longest first; not on a CPU */
 	uint32_t pieces, syscalls, faults, switches, commit_items;
+	uint64_t allocs, alloc_bytes;
 	void *data; /* the visitor's; it frees it at request_end */
 };
 
@@ -206,6 +208,7 @@ struct timeline_totals {
 	uint64_t requests; /* that began or ended in the window */
 	uint64_t unchosen; /* requests left out by the filter */
 	struct timeline_names names;
+	bool allocs;  /* calls of the allocator were counted */
 	uint64_t odd; /* events that did not fit the ones before, without a loss between */
 };
 

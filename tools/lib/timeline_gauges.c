@@ -13,6 +13,9 @@
 static const uint32_t counters[4] = { COUNTER_RSS, COUNTER_THREADS, COUNTER_MINOR_FAULTS,
 				      COUNTER_MAJOR_FAULTS };
 
+_Static_assert(sizeof(((struct timeline_gauge_row *)0)->values) / 8 == ARRAY_SIZE(counters),
+	       "one each");
+
 /* proc(5): of /proc/PID/stat 10 minflt, 12 majflt, 20 num_threads, 24 rss in pages. */
 static int read_stat(pid_t pid, uint64_t *values)
 {
@@ -35,6 +38,9 @@ static int read_stat(pid_t pid, uint64_t *values)
 	at += 3;
 	for (size_t i = 4; i < ARRAY_SIZE(fields); i++)
 		fields[i] = strtoull(at, &at, 10);
+	/* It is about to end, or has: this is not what it had. */
+	if (!fields[24])
+		return -ESRCH;
 	values[0] = fields[24] * sysconf(_SC_PAGESIZE);
 	values[1] = fields[20];
 	values[2] = fields[10];
@@ -42,51 +48,92 @@ static int read_stat(pid_t pid, uint64_t *values)
 	return 0;
 }
 
+static int tell(struct timeline_records *r, pid_t pid, unsigned int counter, uint64_t value,
+		uint64_t now)
+{
+	struct event e = { .time = now, .tid = pid, .cpu = EVENT_NO_CPU, .kind = EVT_COUNTER };
+
+	e.counter.counter = counter;
+	e.counter.value = value;
+	return timeline_event(r, &e);
+}
+
+static struct timeline_gauge_row *row_of(struct timeline_gauges *g, pid_t pid)
+{
+	for (size_t i = 0; i < g->nr; i++)
+		if (g->items[i].pid == pid)
+			return &g->items[i];
+	if (array_grow((void **)&g->items, g->nr, &g->cap, sizeof(*g->items)))
+		return NULL;
+	g->items[g->nr] = (struct timeline_gauge_row){ .pid = pid };
+	return &g->items[g->nr++];
+}
+
 static int read_process(struct timeline_gauges *g, pid_t pid, struct timeline_records *r,
 			uint64_t now)
 {
 	uint64_t values[ARRAY_SIZE(counters)] = { 0 };
-	bool fresh = false;
-	size_t at = 0;
+	struct timeline_gauge_row *row;
 	int err = 0;
 
 	if (read_stat(pid, values))
 		return 0; /* it is gone */
-	while (at < g->nr && g->items[at].pid != pid)
-		at++;
-	if (at == g->nr) {
-		err = array_grow((void **)&g->items, g->nr, &g->cap, sizeof(*g->items));
-		if (err)
-			return err;
-		g->items[g->nr++].pid = pid;
-		fresh = true;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(counters) && !err; i++) {
-		struct event e = {
-			.time = now, .tid = pid, .cpu = EVENT_NO_CPU, .kind = EVT_COUNTER
-		};
+	row = row_of(g, pid);
+	if (!row)
+		return -ENOMEM;
+	for (size_t i = 0; i < ARRAY_SIZE(counters) && !err; i++)
+		if (!row->told || row->values[i] != values[i] ||
+		    event_counter_info(counters[i])->total)
+			err = tell(r, pid, counters[i], values[i], now);
+	memcpy(row->values, values, sizeof(values));
+	row->told = true;
+	return err;
+}
 
-		if (!fresh && g->items[at].values[i] == values[i])
+static int tell_allocs(struct timeline_gauges *g, struct timeline_records *r, uint64_t now)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < g->nr && !err; i++) {
+		const struct timeline_gauge_row *row = &g->items[i];
+
+		if (!row->allocates)
 			continue;
-		g->items[at].values[i] = values[i];
-		e.counter.counter = counters[i];
-		e.counter.value = values[i];
-		err = timeline_event(r, &e);
+		err = tell(r, row->pid, COUNTER_ALLOCS, row->allocs, now);
+		if (!err)
+			err = tell(r, row->pid, COUNTER_ALLOC_BYTES, row->alloc_bytes, now);
 	}
 	return err;
+}
+
+int timeline_gauges_finish(struct timeline_gauges *g, const struct target *t,
+			   struct timeline_records *r, uint64_t now)
+{
+	int err = 0;
+
+	g->read_at = now;
+	for (size_t i = 0; i < t->nr_procs && !err; i++)
+		err = read_process(g, t->procs[i]->pid, r, now);
+	return err ? err : tell_allocs(g, r, now);
 }
 
 int timeline_gauges_read(struct timeline_gauges *g, const struct target *t,
 			 struct timeline_records *r, uint64_t now)
 {
-	int err = 0;
+	return now - g->read_at < TIMELINE_GAUGE_NS ? 0 : timeline_gauges_finish(g, t, r, now);
+}
 
-	if (now - g->read_at < TIMELINE_GAUGE_NS)
-		return 0;
-	g->read_at = now;
-	for (size_t i = 0; i < t->nr_procs && !err; i++)
-		err = read_process(g, t->procs[i]->pid, r, now);
-	return err;
+int timeline_gauges_alloc(struct timeline_gauges *g, pid_t pid, uint64_t calls, uint64_t bytes)
+{
+	struct timeline_gauge_row *row = row_of(g, pid);
+
+	if (!row)
+		return -ENOMEM;
+	row->allocates = true;
+	row->allocs += calls;
+	row->alloc_bytes += bytes;
+	g->allocs += calls;
+	return 0;
 }
 
 void timeline_gauges_release(struct timeline_gauges *g)

@@ -2,8 +2,12 @@
 #ifndef PERISCOPE_TIMELINE_GAUGES_H
 #define PERISCOPE_TIMELINE_GAUGES_H
 
-/* What is read of the target every now and then: memory, threads, page faults, as counters. */
+/*
+ * What is told of the target's processes every now and then, as counters: memory, threads, page
+ * faults, which are read then; calls of the allocator, if they are counted.
+ */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,20 +17,32 @@
 #define TIMELINE_GAUGE_NS 100000000ULL
 
 struct timeline_gauges {
-	struct {
+	struct timeline_gauge_row {
 		pid_t pid;
+		bool told; /* once */
+		bool allocates;
 		uint64_t values[4];
+		uint64_t allocs, alloc_bytes;
 	} * items;
 	size_t nr, cap;
 	uint64_t read_at;
+	uint64_t allocs; /* of all processes */
 };
 
 /*
- * If it is time: a COUNTER for each that has changed since it was last read. Returns 0, -ENOMEM or
- * the writer's error.
+ * If it is time: a COUNTER for each that has changed since it was last told, and for all that only
+ * grow. Returns 0, -ENOMEM or the writer's error.
  */
 int timeline_gauges_read(struct timeline_gauges *g, const struct target *t,
 			 struct timeline_records *r, uint64_t now);
+
+/* It is the last time. */
+int timeline_gauges_finish(struct timeline_gauges *g, const struct target *t,
+			   struct timeline_records *r, uint64_t now);
+
+/* A thread of process pid has called the allocator so often. Returns 0 or -ENOMEM. */
+int timeline_gauges_alloc(struct timeline_gauges *g, pid_t pid, uint64_t calls, uint64_t bytes);
+
 void timeline_gauges_release(struct timeline_gauges *g);
 
 #endif

@@ -49,6 +49,7 @@ static int add_probe(struct timeline_probes *p, const struct timeline_probe *pro
 	struct timeline_site site = {
 		.words = MIN(probe->nr_args, (uint8_t)TIMELINE_WORDS),
 		.text = probe->role.text <= TIMELINE_WORDS ? probe->role.text : 0,
+		.request = timeline_role_of_request(probe->role.role),
 		.when = *when,
 	};
 	__u32 id = p->nr;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "timeline_records.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -472,6 +474,32 @@ static int thread_event(struct timeline_records *r, const struct timeline_record
 	return err ? err : put(r, e, seq);
 }
 
+/* What a probe says of a request of its program (bpf/timeline_requests.bpf.h). */
+static int point_event(struct timeline_records *r, const struct timeline_record *rec, char *text,
+		       struct event *e, uint64_t seq)
+{
+	uint64_t kind = rec->v[2];
+	char number[24];
+
+	e->run.request = rec->v[0];
+	if (rec->kind == EVT_REQUEST_END)
+		e->end.status = rec->v[1];
+	if (rec->kind != EVT_REQUEST_BEGIN)
+		return put(r, e, seq);
+	if (kind == TIMELINE_NAME_NUMBER || (kind == TIMELINE_NAME_TEXT_OR_NUMBER && !*text)) {
+		snprintf(number, sizeof(number), "%" PRId64, (int64_t)rec->v[1]);
+		text = number;
+	} else if (rec->bytes == TIMELINE_TEXT) {
+		strcpy(text + TIMELINE_TEXT - 4, "...");
+	}
+	for (char *at = text; *at; at++)
+		if (isspace((unsigned char)*at))
+			*at = ' ';
+	e->begin.route = *text ? name_of(r, text) : 0;
+	e->begin.flags = EVENT_REQUEST_RUNS;
+	return put(r, e, seq);
+}
+
 static int simple_event(struct timeline_records *r, const struct timeline_record *rec,
 			struct event *e, uint64_t seq)
 {
@@ -491,6 +519,9 @@ static int simple_event(struct timeline_records *r, const struct timeline_record
 		break;
 	case EVT_STATE:
 		e->state.since = rec->time;
+		break;
+	case EVT_ALLOCATED:
+		e->v[2] = 0; /* of the record alone */
 		break;
 	}
 	return err ? err : put(r, e, seq);
@@ -525,6 +556,11 @@ int timeline_record(struct timeline_records *r, const struct timeline_record *re
 	case EVT_SPAN_BEGIN:
 	case EVT_SPAN_END:
 		return function(r, &r->probes->items[rec->site], rec, &e, seq);
+	case EVT_REQUEST_BEGIN:
+	case EVT_REQUEST_RUN:
+	case EVT_REQUEST_PAUSE:
+	case EVT_REQUEST_END:
+		return point_event(r, rec, text, &e, seq);
 	case EVT_THREAD:
 	case EVT_NAME:
 	case EVT_EXEC:

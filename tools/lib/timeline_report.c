@@ -20,131 +20,6 @@ struct builder {
 	int err;
 };
 
-/* -------- the summary -------- */
-
-static void add_requests(struct report_section *section, const struct timeline_summary *s)
-{
-	uint64_t all = s->all.latency.count + s->all.partial + s->all.lost;
-
-	if (!all)
-		return;
-	report_fact(section, "requests", "requests", REPORT_COUNT, (int64_t)all);
-	report_fact(section, "in_flight", "in flight at most", REPORT_COUNT,
-		    (int64_t)s->in_flight_max);
-	if (s->all.partial)
-		report_note(section,
-			    "%" PRIu64
-			    " requests began before the recording or had not ended: they "
-			    "are in no table.",
-			    s->all.partial);
-	if (s->all.lost)
-		report_note(section,
-			    "%" PRIu64 " requests were open while events were lost: they are in no "
-			    "table and no percentile.",
-			    s->all.lost);
-}
-
-static void add_memory(struct report_section *section, const struct timeline_summary *s)
-{
-	const struct timeline_gauge *time = &s->counters[COUNTER_ALLOC_TIME];
-	uint64_t cpu = s->states[THREAD_USER] + s->states[THREAD_SYSCALL];
-
-	if (s->counters[COUNTER_RSS].told)
-		report_fact(section, "rss_max", "resident memory at most", REPORT_BYTES,
-			    s->counters[COUNTER_RSS].max);
-	if (s->counters[COUNTER_HEAP].told)
-		report_fact(section, "heap_max", "heap at most", REPORT_BYTES,
-			    s->counters[COUNTER_HEAP].max);
-	if (s->counters[COUNTER_ALLOCS].told)
-		report_fact(section, "allocations", "allocations", REPORT_COUNT,
-			    s->counters[COUNTER_ALLOCS].growth);
-	if (!time->told)
-		return;
-	report_fact(section, "allocator", "time in the allocator", REPORT_NS, time->growth);
-	if (cpu)
-		report_fact_real(section, "allocator_share", "of the time on a CPU", REPORT_PERCENT,
-				 100.0 * (double)time->growth / (double)cpu);
-}
-
-static void add_losses(struct report_section *section, const struct builder *b)
-{
-	const struct timeline_totals *totals = &b->s->totals;
-	const struct trace_damage *d = &b->t->damage;
-
-	if (totals->losses) {
-		report_fact(section, "lost", "lost events", REPORT_COUNT, (int64_t)totals->lost);
-		report_note(section,
-			    "Events are missing at %" PRIu64 " places%s: what threads did there is "
-			    "unknown.",
-			    totals->losses,
-			    totals->lost_more ? ", at some of them nobody knows how many" : "");
-	}
-	if (totals->odd)
-		report_note(section,
-			    "%" PRIu64 " events do not fit those before them, though nothing was "
-			    "lost.",
-			    totals->odd);
-	if (!b->t->complete)
-		report_note(section,
-			    "The recording was not finished: this is what there is of it.");
-	if (d->chunks || d->bytes || d->entries || d->events || d->missing)
-		report_note(section,
-			    "The file is damaged: %" PRIu64 " parts of it are, %" PRIu64
-			    " are missing, and %" PRIu64 " bytes were passed over.",
-			    d->chunks + d->entries + d->events, d->missing, d->bytes);
-	if (d->unknown)
-		report_note(section,
-			    "%" PRIu64 " things in the file are of a newer version, and left out.",
-			    d->unknown);
-}
-
-/* Who and which, in words. */
-static void add_extremes(struct report_section *section, const struct builder *b)
-{
-	const struct timeline_thread_row *t = b->s->nr_threads ? &b->s->threads[0] : NULL;
-	const struct timeline_request *r = b->s->nr_slowest ? &b->s->slowest[0].request : NULL;
-	char text[TIMELINE_WHAT + 96], time[MEASURE_LEN];
-	uint64_t ns;
-
-	if (t && t->tid) {
-		ns = t->total[THREAD_USER] + t->total[THREAD_SYSCALL];
-		measure_value(measure_for((int64_t)ns, "nanoseconds"), (int64_t)ns, time);
-		snprintf(text, sizeof(text), "%s (%u), %s on a CPU", trace_string(b->t, t->name),
-			 t->tid, time);
-		report_fact_text(section, "busiest", "busiest thread", text);
-	}
-	if (r) {
-		ns = r->end - r->begin;
-		measure_value(measure_for((int64_t)ns, "nanoseconds"), (int64_t)ns, time);
-		snprintf(text, sizeof(text), "%s, %s",
-			 *r->what ? r->what : trace_string(b->t, r->route), time);
-		report_fact_text(section, "slowest", "slowest request", text);
-	}
-}
-
-static void add_summary(struct builder *b)
-{
-	struct report_section *section = report_section(b->r->report, "summary", "What ran");
-	const struct timeline_summary *s = b->s;
-	const struct timeline_totals *totals = &s->totals;
-
-	report_fact(section, "span", "span", REPORT_NS, (int64_t)(totals->end - totals->start));
-	report_fact(section, "events", "events", REPORT_COUNT, (int64_t)totals->events);
-	report_fact(section, "threads", "threads", REPORT_COUNT, (int64_t)totals->threads);
-	report_fact(section, "cpu", "time on a CPU", REPORT_NS,
-		    (int64_t)(s->states[THREAD_USER] + s->states[THREAD_SYSCALL]));
-	if (s->samples)
-		report_fact(section, "samples", "samples", REPORT_COUNT, (int64_t)s->samples);
-	if (s->ios) {
-		report_fact(section, "ios", "block transfers", REPORT_COUNT, (int64_t)s->ios);
-		report_fact(section, "io_size", "of", REPORT_BYTES, (int64_t)s->io_bytes);
-	}
-	add_requests(section, s);
-	add_extremes(section, b);
-	add_memory(section, s);
-	add_losses(section, b);
-}
-
 /* -------- states as columns -------- */
 
 /*
@@ -273,6 +148,18 @@ static void add_times(struct state_table *t, const uint64_t *by_state)
 		report_add(t->table, (int64_t)state_time(by_state, t->states[i]));
 }
 
+static void add_alloc_columns(struct state_table *t)
+{
+	add_column(t, "allocs", "allocs", REPORT_COUNT);
+	add_column(t, "allocated", "allocated", REPORT_BYTES);
+}
+
+static void add_allocs(struct state_table *t, uint64_t allocs, uint64_t bytes)
+{
+	report_add(t->table, (int64_t)allocs);
+	report_add(t->table, (int64_t)bytes);
+}
+
 /* -------- threads -------- */
 
 static const char *thread_name(const struct builder *b, const struct timeline_thread_row *row,
@@ -302,6 +189,8 @@ static void add_thread(const struct builder *b, struct state_table *t,
 	report_add(t->table, (int64_t)row->syscalls);
 	report_add(t->table, (int64_t)row->faults);
 	report_add(t->table, (int64_t)row->wakeups);
+	if (b->s->totals.allocs)
+		add_allocs(t, row->allocs, row->alloc_bytes);
 	if (b->all_columns)
 		report_add(t->table, row->pid);
 }
@@ -322,6 +211,8 @@ static void add_threads(struct builder *b)
 	add_column(t, "syscalls", "syscalls", REPORT_COUNT);
 	add_column(t, "faults", "faults", REPORT_COUNT);
 	add_column(t, "wakeups", "wakeups", REPORT_COUNT);
+	if (b->s->totals.allocs)
+		add_alloc_columns(t);
 	if (b->all_columns)
 		add_column(t, "pid", "pid", REPORT_COUNT);
 	section = report_section(b->r->report, "threads", "Threads");
@@ -342,13 +233,19 @@ static const char *route_name(const struct builder *b, const struct timeline_rou
 static void add_latency(struct builder *b, struct report_section *section)
 {
 	static const struct report_column columns[] = {
-		{ "route", "route", REPORT_PLACE }, { "requests", "requests", REPORT_COUNT },
-		{ "mean", "mean", REPORT_NS },	    REPORT_LATENCY_COLUMNS,
-		{ "failed", "5xx", REPORT_COUNT },  { "partial", "partial", REPORT_COUNT },
+		{ "route", "route", REPORT_PLACE },
+		{ "requests", "requests", REPORT_COUNT },
+		{ "mean", "mean", REPORT_NS },
+		REPORT_LATENCY_COLUMNS,
+		{ "failed", "5xx", REPORT_COUNT },
+		{ "partial", "partial", REPORT_COUNT },
 		{ "lost", "lost", REPORT_COUNT },
+		{ "allocs", "allocs", REPORT_COUNT },
+		{ "allocated", "allocated", REPORT_BYTES },
 	};
-	struct report_table *table =
-		report_table(section, "latency", "Latency by route", columns, ARRAY_SIZE(columns));
+	bool allocs = b->s->totals.allocs;
+	struct report_table *table = report_table(section, "latency", "Latency by route", columns,
+						  ARRAY_SIZE(columns) - (allocs ? 0 : 2));
 
 	for (size_t i = 0; i < b->s->nr_routes; i++) {
 		const struct timeline_route_row *row = &b->s->routes[i];
@@ -363,6 +260,10 @@ static void add_latency(struct builder *b, struct report_section *section)
 		report_add(table, (int64_t)row->failed);
 		report_add(table, (int64_t)row->partial);
 		report_add(table, (int64_t)row->lost);
+		if (!allocs)
+			continue;
+		report_add(table, (int64_t)row->allocs);
+		report_add(table, (int64_t)row->alloc_bytes);
 	}
 }
 
@@ -504,6 +405,8 @@ static void add_slowest_table(struct builder *b, struct report_section *section)
 	add_column(t, "status", "status", REPORT_COUNT);
 	add_column(t, "latency", "latency", REPORT_NS);
 	add_states_of(b, t, sums, REQUEST_NR_STATES);
+	if (b->s->totals.allocs)
+		add_alloc_columns(t);
 	if (b->all_columns)
 		add_column(t, "id", "id", REPORT_COUNT);
 	t->table = report_table(section, "slowest", NULL, t->columns, t->nr);
@@ -515,6 +418,8 @@ static void add_slowest_table(struct builder *b, struct report_section *section)
 		report_add(t->table, r->status);
 		report_add(t->table, (int64_t)(r->end - r->begin));
 		add_times(t, r->by_state);
+		if (b->s->totals.allocs)
+			add_allocs(t, r->allocs, r->alloc_bytes);
 		if (b->all_columns)
 			report_add(t->table, (int64_t)r->id);
 	}
@@ -561,7 +466,7 @@ int timeline_report_init(struct timeline_report *r, const struct timeline_view *
 	if (!r->report)
 		b.err = -ENOMEM;
 	if (!b.err) {
-		add_summary(&b);
+		timeline_report_summary(r->report, &r->summary, v->trace);
 		timeline_report_marks(r->report, &r->summary, v->trace);
 		add_threads(&b);
 		add_routes(&b);

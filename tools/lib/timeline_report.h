@@ -30,6 +30,10 @@ struct strbuf;
 /* A stack's functions, innermost first, a line each; replaces what is in `text`. */
 void timeline_put_stack(const struct trace *t, uint32_t stack, struct strbuf *text);
 
+/* The first section: what it all came to. What fails, the report remembers. */
+void timeline_report_summary(struct report *report, const struct timeline_summary *s,
+			     const struct trace *t);
+
 /* Add what triggers and signals there were, if any. What fails, the report remembers. */
 void timeline_report_marks(struct report *report, const struct timeline_summary *s,
 			   const struct trace *t);

@@ -79,6 +79,11 @@ void timeline_role_of(const char *provider, const char *name, struct timeline_ro
 	*ret = (struct timeline_role_info){ TELLS_INSTANT, name, len, 0 };
 }
 
+bool timeline_role_of_request(enum timeline_role role)
+{
+	return role >= TELLS_REQUEST_START && role <= TELLS_REQUEST_DONE;
+}
+
 void timeline_route(const char *method, const char *path, char *buf, uint32_t size)
 {
 	int n = snprintf(buf, size, "%s ", method);

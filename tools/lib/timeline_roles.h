@@ -48,6 +48,9 @@ struct timeline_role_info {
  */
 void timeline_role_of(const char *provider, const char *name, struct timeline_role_info *ret);
 
+/* Does a thread turn to a request there, or away from it? */
+bool timeline_role_of_request(enum timeline_role role);
+
 /* The provider whose probes tell of requests without being told how. */
 #define TIMELINE_PROVIDER "coworking"
 

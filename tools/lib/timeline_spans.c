@@ -156,6 +156,20 @@ static void begin(struct analysis *a, struct thread *t, const struct event *e)
 	span_push(a, t, &s, e);
 }
 
+/* Not a sign that it runs: it may have been told when the recording ended. */
+static void allocated(struct analysis *a, struct thread *t, const struct event *e)
+{
+	a->totals.allocs = true;
+	if (thread_shown(a, t)) {
+		t->pub.allocs += e->allocated.allocs;
+		t->pub.alloc_bytes += e->allocated.bytes;
+	}
+	if (t->pub.request) {
+		t->pub.request->allocs += e->allocated.allocs;
+		t->pub.request->alloc_bytes += e->allocated.bytes;
+	}
+}
+
 void span_event(struct analysis *a, struct thread *t, const struct event *e)
 {
 	struct timeline_span commit = { .kind = TIMELINE_COMMIT,
@@ -164,6 +178,10 @@ void span_event(struct analysis *a, struct thread *t, const struct event *e)
 
 	if (t->pub.foreign)
 		return;
+	if (e->kind == EVT_ALLOCATED) {
+		allocated(a, t, e);
+		return;
+	}
 	thread_runs(a, t, e->cpu);
 	switch (e->kind) {
 	case EVT_SYSCALL_ENTER:

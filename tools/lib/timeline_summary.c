@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "id_map.h"
+#include "timeline_allocator.h"
 #include "util.h"
 
 #define MAX_STATES 512 /* kept of a request */
@@ -14,7 +15,8 @@
 struct collector {
 	struct timeline_summary *s;
 	const struct trace *trace;
-	struct id_map routes;	      /* by string: index + 1, as a pointer */
+	struct id_map routes; /* by string: index + 1, as a pointer */
+	struct timeline_allocator allocator;
 	struct id_map counters;	      /* by counter and process: their last values */
 	struct timeline_slow **spare; /* to be used again */
 	size_t nr_spare, cap_spare;
@@ -66,6 +68,10 @@ static int on_thread_end(void *ctx, struct timeline_thread *t)
 	row->faults += t->faults;
 	row->samples += t->samples;
 	row->lost += t->lost;
+	row->allocs += t->allocs;
+	row->alloc_bytes += t->alloc_bytes;
+	s->allocs += t->allocs;
+	s->alloc_bytes += t->alloc_bytes;
 	return 0;
 }
 
@@ -93,10 +99,29 @@ static int add_mark(struct timeline_summary *s, const struct timeline_thread *t,
 	return 0;
 }
 
+/* Of the time of CPU samples, not of what a snapshot has seen. */
+static void add_sample(struct collector *c, const struct event *e)
+{
+	enum timeline_place place;
+
+	if (!c->allocator.nr || e->sample.why != EVENT_SAMPLE_CLOCK)
+		return;
+	place = timeline_allocator_place(&c->allocator, e->sample.stack);
+	c->s->sampled_ns += e->sample.weight;
+	if (place == TIMELINE_IN_PROBE)
+		c->s->probe_ns += e->sample.weight;
+	if (place != TIMELINE_IN_ALLOCATOR)
+		return;
+	c->s->allocator_samples++;
+	c->s->allocator_ns += e->sample.weight;
+}
+
 static int on_instant(void *ctx, struct timeline_thread *t, const struct event *e)
 {
 	struct timeline_summary *s = ((struct collector *)ctx)->s;
 
+	if (e->kind == EVT_SAMPLE)
+		add_sample(ctx, e);
 	s->samples += e->kind == EVT_SAMPLE;
 	s->signals += e->kind == EVT_SIGNAL;
 	s->triggers += e->kind == EVT_TRIGGER;
@@ -142,6 +167,8 @@ static int add_request(struct timeline_route_row *row, const struct timeline_req
 	row->faults += r->faults;
 	row->switches += r->switches;
 	row->pieces += r->pieces;
+	row->allocs += r->allocs;
+	row->alloc_bytes += r->alloc_bytes;
 	return hist_record(&row->latency, r->end - r->begin);
 }
 
@@ -358,6 +385,7 @@ static void collector_release(struct collector *c)
 
 	for (size_t at = 0; (last = id_map_each(&c->counters, &at));)
 		free(last);
+	timeline_allocator_release(&c->allocator);
 	id_map_release(&c->counters);
 	id_map_release(&c->routes);
 	for (size_t i = 0; i < c->nr_spare; i++) {
@@ -389,6 +417,8 @@ int timeline_summary_init(struct timeline_summary *s, const struct timeline_view
 	s->slowest = calloc(slowest + 1, sizeof(*s->slowest));
 	if (!s->slowest)
 		err = -ENOMEM;
+	if (!err)
+		err = timeline_allocator_init(&c.allocator, v->trace);
 	if (!err)
 		err = timeline_run(v->trace, &v->filter, &visitor, &c, &s->totals);
 	collector_release(&c);

@@ -22,6 +22,7 @@ struct timeline_thread_row {
 	uint64_t born, died; /* times; died 0: it is still there */
 	uint64_t total[THREAD_NR_STATES];
 	uint64_t runs, preemptions, wakeups, syscalls, faults, samples, lost;
+	uint64_t allocs, alloc_bytes;
 	uint64_t threads; /* that this row stands for */
 };
 
@@ -30,7 +31,7 @@ struct timeline_route_row {
 	uint64_t partial, lost, failed; /* left out; status of 500 or more, of those that count */
 	struct hist latency;		/* of those that count */
 	uint64_t by_state[REQUEST_NR_STATES], by_phase[TIMELINE_MAX_PHASES];
-	uint64_t syscalls, faults, switches, pieces;
+	uint64_t syscalls, faults, switches, pieces, allocs, alloc_bytes;
 };
 
 /* One of the slowest requests, with all that was told of it. */
@@ -73,6 +74,9 @@ struct timeline_summary {
 	size_t nr_slowest, max_slowest;
 	uint64_t states[THREAD_NR_STATES]; /* of all threads */
 	uint64_t samples, signals, triggers, ios, io_bytes;
+	uint64_t allocs, alloc_bytes; /* of all threads */
+	/* Of the samples, if the recording tells of an allocator: ns in it, in probes, and all. */
+	uint64_t allocator_samples, allocator_ns, probe_ns, sampled_ns;
 	/* The first of them, in order of time: signo 0 is a trigger. */
 	struct timeline_mark *marks;
 	size_t nr_marks, cap_marks;

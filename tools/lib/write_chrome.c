@@ -323,16 +323,22 @@ static int on_counter(void *ctx, const struct event *e)
 	const struct event_counter_info *info =
 		event_counter_info((unsigned int)e->counter.counter);
 	bool of_cpu = !e->tid && e->cpu != EVENT_NO_CPU;
+	const char *per = info->total ? " a second" : "";
+	int64_t value;
+	uint64_t from;
 	char name[64];
+	int any = timeline_rate(&c->rates, e, &from, &value);
 
+	if (any <= 0)
+		return any;
 	if (of_cpu)
-		snprintf(name, sizeof(name), "\"CPU %u: %s\"", e->cpu, info->what);
+		snprintf(name, sizeof(name), "\"CPU %u: %s%s\"", e->cpu, info->what, per);
 	else
-		snprintf(name, sizeof(name), "\"%s\"", info->what);
-	chrome_begin(c, 'C', e->tid, 0, e->time);
+		snprintf(name, sizeof(name), "\"%s%s\"", info->what, per);
+	chrome_begin(c, 'C', e->tid, 0, from);
 	chrome_what(c, name, "counter");
 	strbuf_printf(&c->b, ",\"args\":{\"%s\":", info->unit);
-	chrome_signed(&c->b, (int64_t)e->counter.value);
+	chrome_signed(&c->b, value);
 	strbuf_putc(&c->b, '}');
 	return chrome_end(c);
 }
@@ -423,6 +429,7 @@ int write_chrome(const struct timeline_view *v, const struct write_options *o, s
 		err = chrome_flush(&c, 0);
 	strbuf_release(&c.b);
 	strbuf_release(&c.scratch);
+	timeline_rates_release(&c.rates);
 	arena_release(&c.memory);
 	free(c.names);
 	free(c.stacks);

@@ -293,13 +293,17 @@ static int on_io(void *ctx, const struct timeline_io *io)
 static int on_counter(void *ctx, const struct event *event)
 {
 	struct pftrace *p = ctx;
-	struct pftrace_event e = { .type = TYPE_COUNTER, .time = event->time };
+	struct pftrace_event e = { .type = TYPE_COUNTER };
 	struct pftrace_nested n;
+	int64_t value;
+	int any = timeline_rate(&p->rates, event, &e.time, &value);
 
+	if (any <= 0)
+		return any;
 	e.track = pftrace_counter_track(p, (unsigned int)event->counter.counter, event->tid,
 					event->cpu);
 	n = pftrace_begin(p, &e);
-	pb_uint(&p->pb, EVENT_COUNTER_VALUE, event->counter.value);
+	pb_uint(&p->pb, EVENT_COUNTER_VALUE, (uint64_t)value);
 	pftrace_end(p, n);
 	return pftrace_flush(p, PFTRACE_CHUNK);
 }
