@@ -251,10 +251,9 @@ check-unit:
 	$(Q)tests/run-unit $(B)
 	$(Q)python3 tests/bench/test_arithmetic.py
 check-flame:
-	$(Q)python3 tests/browser/test_flame.py $(B)
-check-timeline:
-	$(Q)python3 tests/browser/test_timeline.py $(B)
-check-convert:
+	$(Q)printf 'tests/browser/test_%s\n' 'flame.py $(B)' 'timeline.py $(B)' \
+		'timeline_picture.py $(B)' 'timeline.py $(B) firefox' \
+		'timeline_picture.py $(B) firefox' | xargs -P 2 -L 1 python3
 	$(Q)python3 tests/convert/test_convert.py $(B)
 	$(Q)python3 tests/convert/test_viewers.py $(B)
 

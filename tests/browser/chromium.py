@@ -4,72 +4,17 @@
 import base64
 import json
 import os
-import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 import urllib.request
 
+from websocket import JavaScriptError, WebSocket
+
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
     --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars
     --remote-debugging-port=0 --remote-allow-origins=*""".split()
-
-
-class JavaScriptError(Exception):
-    pass
-
-
-class WebSocket:
-    """The client's side of RFC 6455, as far as a debugger needs it: text, in order, unencrypted."""
-
-    def __init__(self, url, timeout):
-        host, port, path = re.match(r"ws://([^:/]+):(\d+)(/.*)", url).groups()
-        self.socket = socket.create_connection((host, int(port)), timeout)
-        self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n\r\n".encode()
-        )
-        self.input = self.socket.makefile("rb")
-        status = self.input.readline()
-        if b" 101 " not in status:
-            raise ConnectionError(f"no WebSocket: {status!r}")
-        while self.input.readline() not in (b"\r\n", b""):
-            pass
-
-    def send(self, text):
-        data, mask = text.encode(), os.urandom(4)
-        if len(data) < 126:
-            size = bytes([0x80 | len(data)])
-        elif len(data) < 65536:
-            size = b"\xfe" + len(data).to_bytes(2, "big")
-        else:
-            size = b"\xff" + len(data).to_bytes(8, "big")
-        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
-        self.socket.sendall(b"\x81" + size + mask + masked)
-
-    def receive(self):
-        """The next whole message."""
-        message = b""
-        while True:
-            head = self.input.read(2)
-            if len(head) < 2:
-                raise ConnectionError("Chromium has gone")
-            size = head[1] & 0x7F
-            if size >= 126:
-                size = int.from_bytes(self.input.read(2 if size == 126 else 8), "big")
-            data = self.input.read(size)
-            if head[0] & 0x0F > 2:  # a ping or the like
-                continue
-            message += data
-            if head[0] & 0x80:
-                return message.decode()
-
-    def close(self):
-        self.input.close()
-        self.socket.close()
 
 
 class Chromium:
@@ -177,6 +122,23 @@ class Chromium:
         self.move(x, y)
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def drag(self, x1, y1, x2, y2, shift=False):
+        self.move(x1, y1)
+        for kind, x, y in (("mousePressed", x1, y1), ("mouseMoved", (x1 + x2) / 2, y2),
+                           ("mouseMoved", x2, y2), ("mouseReleased", x2, y2)):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1,
+                      clickCount=1, modifiers=8 if shift else 0)
+
+    def wheel(self, x, y, delta):
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=delta)
+
+    def touch(self, *steps):
+        """Fingers: of each step where they are, [(x, y), ...]; at the end all leave."""
+        for i, points in enumerate([*steps, []]):
+            self.call("Input.dispatchTouchEvent",
+                      type="touchStart" if i == 0 else "touchMove" if points else "touchEnd",
+                      touchPoints=[{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)])
 
     def screenshot(self, path):
         with open(path, "wb") as file:

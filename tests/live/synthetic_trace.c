@@ -5,7 +5,7 @@
  *   synthetic_trace OUT EVENTS LOSE LOOPS [NAME]
  *
  * Prints what is in it as JSON. NAME: a further thread of this name, a span of this name with an
- * argument of this text, and a request with it as its path.
+ * argument of this text, a request with it as its path, and a trigger of a flight recorder.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +56,7 @@ static int add_hostile(struct trace_writer *w, uint64_t time, const char *text)
 		  .args = &path },
 		{ .kind = EVT_SPAN_BEGIN, .span = { name, name }, .nr_args = 1, .args = &path },
 		{ .kind = EVT_SPAN_END, .span = { name } },
+		{ .kind = EVT_TRIGGER, .trigger = { name, 666 } },
 		{ .kind = EVT_REQUEST_END, .end = { 666, 500, 1, EVENT_REQUEST_RUNS } },
 	};
 	int err = 0;

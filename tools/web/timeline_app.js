@@ -5,9 +5,10 @@
 
 const KEYS = [
 	["W S, wheel", "zoom in, out, at the pointer"],
-	["A D, Shift+drag", "move left, right"],
+	["A D, Shift+drag", "move left, right; with fingers, drag and pinch"],
 	["\u2191 \u2193, Shift+wheel", "scroll the tracks"],
 	["drag", "choose a range: its tables and flame graphs"],
+	["r", "what is in view becomes the range"],
 	["z", "zoom to the range or to what is selected"],
 	["0", "show all of the time"],
 	["/", "search"],
@@ -117,8 +118,10 @@ function makeApp(t, part) {
 			s.a = changes.a === null ? t.start : changes.a + t.start;
 			s.b = changes.b === null ? t.end : changes.b + t.start;
 		}
-		const width = Math.min(Math.max(s.b - s.a, 100), span * 1.1);
-		s.a = Math.min(Math.max(s.a, t.start - span * 0.05), t.end + span * 0.05 - width);
+		// Not less than can be told apart, not much more than there is.
+		const margin = Math.max(span * 0.05, 50),
+			width = Math.min(Math.max(s.b - s.a, 100), span + 2 * margin);
+		s.a = Math.min(Math.max(s.a, t.start - margin), t.end + margin - width);
 		s.b = s.a + width;
 		return s;
 	};

@@ -110,14 +110,10 @@ function detailsView(app) {
 			"aria-live": "polite"
 		});
 	if (!item) {
-		box.append(
-			el(
-				"p",
-				{ class: "hint" },
-				"Click on anything for its details; drag over the picture " +
-					"for a range's table and flame graphs; ? shows all keys."
-			)
-		);
+		const hint =
+			"Click on anything for its details; drag over the picture " +
+			"for a range's tables and flame graphs.";
+		box.append(el("p", { class: "hint" }, hint), keyList());
 		return box;
 	}
 	const t = app.t,

@@ -8,30 +8,42 @@ function percentile(sorted, p) {
 	return sorted.length ? sorted[Math.max(0, Math.ceil((p / 100) * sorted.length) - 1)] : 0;
 }
 
+const RANKS = [50, 90, 99, 99.9, 100];
+
 // list: by latency, the least first.
 function routeRows(list) {
 	const by = new Map();
 	for (const q of list) {
 		let row = by.get(q.route);
 		if (!row) {
-			row = { route: q.route, all: 0, left: 0, failed: 0, whole: [] };
+			row = {
+				route: q.route,
+				all: 0,
+				partial: 0,
+				lost: 0,
+				failed: 0,
+				total: 0,
+				whole: []
+			};
 			by.set(q.route, row);
 		}
 		row.all++;
-		if (!q.counts) {
-			row.left++;
-			continue;
-		}
+		row.partial += q.partial ? 1 : 0;
+		row.lost += q.lost && !q.partial ? 1 : 0;
+		if (!q.counts) continue;
 		row.failed += q.status >= 500 ? 1 : 0;
+		row.total += q.latency;
 		row.whole.push(q);
 	}
-	for (const row of by.values())
-		for (const p of [50, 90, 99, 100]) {
+	for (const row of by.values()) {
+		row.mean = row.whole.length ? row.total / row.whole.length : 0;
+		for (const p of RANKS) {
 			const q = percentile(row.whole, p);
 			row["q" + p] = q || null;
 			row["p" + p] = q ? q.latency : 0;
 		}
-	return Array.from(by.values()).sort((a, b) => b.all - a.all);
+	}
+	return Array.from(by.values()).sort((a, b) => b.whole.length - a.whole.length);
 }
 
 function running(total) {
@@ -235,9 +247,9 @@ function shownCounter(t, counter) {
 		let value = counter.value[i];
 		if (what[2]) {
 			if (i + 1 >= counter.time.length) break;
-			value =
-				(counter.value[i + 1] - value) /
-				((counter.time[i + 1] - counter.time[i]) / 1e9);
+			const seconds = (counter.time[i + 1] - counter.time[i]) / 1e9;
+			if (seconds <= 0) continue;
+			value = (counter.value[i + 1] - value) / seconds;
 		}
 		c.time.push(counter.time[i]);
 		c.value.push(value);
@@ -246,7 +258,8 @@ function shownCounter(t, counter) {
 			c.maxAt = counter.time[i];
 		}
 	}
-	const unit = what[1];
+	const unit = what[1],
+		several = t.counters.filter(other => other.counter === counter.counter).length > 1;
 	c.format = v => {
 		if (unit === "nanoseconds" && what[2])
 			return (v / 1e7).toFixed(1) + "\u202f% of a CPU";
@@ -258,11 +271,14 @@ function shownCounter(t, counter) {
 					: formatCount(Math.round(v))) + (what[2] ? "/s" : "")
 		);
 	};
-	c.label = what[0] + (what[2] ? " per second" : "");
-	c.of = counter.cpu
-		? "CPU " + (counter.cpu - 1)
-		: counter.pid
-			? "process " + counter.pid
-			: "";
+	// Of which CPU or process is said where there are several.
+	c.label = what[0];
+	c.of = !several
+		? ""
+		: counter.cpu
+			? "CPU " + (counter.cpu - 1)
+			: counter.pid
+				? "process " + counter.pid
+				: "";
 	return c;
 }

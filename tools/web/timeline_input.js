@@ -15,6 +15,8 @@ function nameAt(app, x, y) {
 		track = trackAt(app, y),
 		time = p.time(x);
 	if (y < p.top) {
+		const mark = app.t.marks.find(e => p.x(e.time) - 3 <= x && x <= p.x(e.time) + 60);
+		if (mark) return "i" + mark.index;
 		const i = app.t.lost.findIndex(l => p.x(l.start) - 3 <= x && p.x(l.end) + 4 >= x);
 		return i < 0 ? "" : "l" + i;
 	}
@@ -54,13 +56,25 @@ function showTip(app, event, x, y) {
 		Math.min(event.clientY - box.top + 16, box.height - tip.offsetHeight - 4) + "px";
 }
 
+// Where two fingers are, and how far from each other.
+function spread(fingers) {
+	const [one, other] = Array.from(fingers.values(), place => place[0]);
+	return { x: (one + other) / 2, apart: Math.max(Math.abs(one - other), 10) };
+}
+
 function listenToPointer(app) {
 	const canvas = app.ui.canvas,
 		p = app.picture;
-	let from = null;
+	const fingers = new Map();
+	let from = null,
+		pinch = null;
 	const at = event => {
 		const box = canvas.getBoundingClientRect();
 		return [event.clientX - box.left, event.clientY - box.top];
+	};
+	const release = event => {
+		fingers.delete(event.pointerId);
+		from = pinch = null;
 	};
 	canvas.addEventListener(
 		"wheel",
@@ -85,6 +99,13 @@ function listenToPointer(app) {
 	canvas.addEventListener("pointerdown", event => {
 		if (event.button > 1) return;
 		const place = at(event);
+		canvas.setPointerCapture(event.pointerId);
+		if (event.pointerType === "touch") fingers.set(event.pointerId, place);
+		if (fingers.size === 2) {
+			from = null;
+			pinch = Object.assign({ a: app.state.a, b: app.state.b }, spread(fingers));
+			return;
+		}
 		from = {
 			x: place[0],
 			y: place[1],
@@ -96,12 +117,22 @@ function listenToPointer(app) {
 			rb: app.state.rb,
 			pan: event.shiftKey || event.button === 1 || event.pointerType === "touch"
 		};
-		canvas.setPointerCapture(event.pointerId);
 		canvas.focus({ preventScroll: true });
 	});
 	canvas.addEventListener("pointermove", event => {
 		const place = at(event);
 		app.pointer = place;
+		if (fingers.has(event.pointerId)) fingers.set(event.pointerId, place);
+		if (pinch) {
+			// What was between the fingers stays between them.
+			const now = spread(fingers),
+				perPixel =
+					((pinch.b - pinch.a) / p.width) * (pinch.apart / now.apart),
+				middle = pinch.a + (pinch.x / p.width) * (pinch.b - pinch.a),
+				a = middle - now.x * perPixel;
+			app.move(a, a + p.width * perPixel);
+			return;
+		}
 		if (!from) {
 			showTip(app, event, place[0], place[1]);
 			return;
@@ -126,7 +157,7 @@ function listenToPointer(app) {
 	canvas.addEventListener("pointerup", event => {
 		const was = from,
 			place = at(event);
-		from = null;
+		release(event);
 		if (!was) return;
 		if (!was.moved) return app.go({ sel: nameAt(app, place[0], place[1]) });
 		if (was.pan) return;
@@ -135,7 +166,7 @@ function listenToPointer(app) {
 		app.state.rb = was.rb;
 		app.go(chosen);
 	});
-	canvas.addEventListener("pointercancel", () => (from = null));
+	canvas.addEventListener("pointercancel", release);
 	canvas.addEventListener("pointerleave", () => (app.ui.tip.hidden = true));
 	canvas.addEventListener("dblclick", () => app.zoomToRange());
 	app.ui.bar.addEventListener("pointerdown", event => {
@@ -178,6 +209,7 @@ function listenToKeys(app) {
 		PageUp: () => app.scrollTo(app.scroll - app.picture.height + 60),
 		PageDown: () => app.scrollTo(app.scroll + app.picture.height - 60),
 		0: () => app.go({ a: null, b: null }),
+		r: () => app.go({ ra: Math.round(app.state.a), rb: Math.round(app.state.b) }),
 		z: app.zoomToRange,
 		"[": () => app.neighbour(-1),
 		"]": () => app.neighbour(1),
@@ -221,15 +253,19 @@ function listenToKeys(app) {
 	});
 }
 
-function makeHelp(app) {
-	const keys = el("dl", {}),
-		dialog = (app.dialog = el(
-			"div",
-			{ class: "help", role: "dialog", "aria-label": "Keys" },
-			el("h2", {}, "Keys"),
-			keys
-		));
+function keyList() {
+	const keys = el("dl", { class: "keys" });
 	for (const k of KEYS) keys.append(el("dt", {}, k[0]), el("dd", {}, k[1]));
+	return keys;
+}
+
+function makeHelp(app) {
+	const dialog = (app.dialog = el(
+		"div",
+		{ class: "help", role: "dialog", "aria-label": "Keys" },
+		el("h2", {}, "Keys"),
+		keyList()
+	));
 	dialog.append(button("Close", "Close", () => app.help()));
 	dialog.hidden = true;
 	app.help = () => {

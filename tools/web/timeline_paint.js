@@ -16,6 +16,7 @@ const COLORS = {
 		hit: "#6a1b9a",
 		range: "rgba(11,87,208,.12)",
 		lost: "#b3261e",
+		request: "#9db2c9",
 		classes: ["#3f9c50", "#f0a020", "#c3c9d2"],
 		counter: "#4a7fb5",
 		states: [
@@ -61,6 +62,7 @@ const COLORS = {
 		hit: "#d9a8ff",
 		range: "rgba(138,180,248,.16)",
 		lost: "#ff8a80",
+		request: "#5f7894",
 		classes: ["#4caf63", "#d99a2b", "#4a515c"],
 		counter: "#6ea3d8",
 		states: [
@@ -306,7 +308,9 @@ function drawSpans(p, t, row, y, h) {
 	};
 	const narrow = (i, j, x) => {
 		const part = Math.max(share(p, row.sum, i, j) * (h - 1), 1);
-		p.rect(x, y + h - 1 - part, 1, part, c.spans[row.head[i] & 3]);
+		if (row.hits && row.hitsBefore[j] > row.hitsBefore[i])
+			p.rect(x, y, 1, h - 1, c.hit);
+		else p.rect(x, y + h - 1 - part, 1, part, c.spans[row.head[i] & 3]);
 	};
 	walkRow(p, row, wide, narrow);
 }
@@ -337,7 +341,7 @@ function drawRequest(p, app, q, x, y, w, h) {
 		y,
 		w - (w > 4 ? 1 : 0),
 		phases,
-		hit ? c.hit : q.status >= 500 ? c.lost : c.phases[0]
+		hit ? c.hit : q.status >= 500 ? c.lost : w < 4 ? c.request : c.phases[0]
 	);
 	if (w < 4) {
 		p.rect(x, y + phases, 1, 6, c.classes[2]);
@@ -369,7 +373,9 @@ function drawLane(p, app, lane, y, h) {
 	const wide = (i, x, w) => drawRequest(p, app, lane.list[i], x, y, w, h);
 	const narrow = (i, j, x) => {
 		const part = Math.max(2, share(p, lane.sum, i, j) * (h - 2));
-		p.rect(x, y + h - 2 - part, 1, part, p.inks.phases[1]);
+		if (app.hits && hitsWithin(lane, app.hits, i, j))
+			p.rect(x, y, 1, h - 2, p.inks.hit);
+		else p.rect(x, y + h - 2 - part, 1, part, p.inks.request);
 	};
 	walkRow(p, lane, wide, narrow);
 }
@@ -455,7 +461,8 @@ function drawRuler(p, t) {
 		const x = p.x(at + t.start);
 		p.rect(x, p.top - 6, 1, 6, c.dim);
 		p.rect(x, p.top, 1, p.height, c.line);
-		p.label((at / 1e9).toFixed(digits) + "\u202fs", x, p.top - 9, 110, p.colors.dim);
+		const text = (at / 1e9).toFixed(digits) + "\u202fs";
+		if (x + 7 * text.length < p.width) p.label(text, x, p.top - 9, 110, p.colors.dim);
 	}
 	for (const lost of t.lost) {
 		const x = p.x(lost.start),

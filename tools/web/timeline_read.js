@@ -392,6 +392,8 @@ function readInstants(t, bytes) {
 		e.index = i;
 		if (e.thread) e.thread.instants.push(e);
 	});
+	// Why it was kept, if a flight recorder kept it.
+	t.marks = t.instants.filter(e => t.kinds[e.kind] === "trigger");
 	for (const th of t.threads)
 		th.instantRow = {
 			n: th.instants.length,

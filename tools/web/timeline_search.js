@@ -47,6 +47,22 @@ function argumentHits(th, text, found) {
 	}
 }
 
+// How many there are before each place.
+function sumsOf(hits) {
+	const before = new Uint32Array(hits.length + 1);
+	for (let i = 0; i < hits.length; i++) before[i + 1] = before[i] + hits[i];
+	return before;
+}
+
+// Is one of a lane's requests [i, j) a hit?
+function hitsWithin(lane, hits, i, j) {
+	if (lane.hitsOf !== hits) {
+		lane.hitsOf = hits;
+		lane.hitsBefore = sumsOf(lane.list.map(q => (hits.requests.has(q.index) ? 1 : 0)));
+	}
+	return lane.hitsBefore[j] > lane.hitsBefore[i];
+}
+
 function spanHits(t, text, match, hits) {
 	const names = t.names.map(match),
 		fault = match("page fault"),
@@ -71,6 +87,7 @@ function spanHits(t, text, match, hits) {
 			}
 		}
 		argumentHits(th, text, found);
+		for (const row of th.rows) if (row.hits) row.hitsBefore = sumsOf(row.hits);
 	}
 }
 

@@ -55,6 +55,30 @@ function lossNote(app) {
 		: el("p", { class: "fine" }, "Nothing was lost.");
 }
 
+// Why a flight recorder kept it.
+function marksList(app) {
+	const t = app.t;
+	if (!t.marks.length) return null;
+	const list = el("ul", { class: "marks" });
+	for (const e of t.marks) {
+		const to = Object.assign(
+			{ v: "picture", sel: "i" + e.index },
+			around(t, e.time - 5e6, e.time + 5e6)
+		);
+		list.append(
+			el(
+				"li",
+				{},
+				app.link(e.name || "trigger", to),
+				" at " + formatTime(e.time - t.start),
+				e.thread ? " in " + e.thread.name + " " + e.thread.tid : "",
+				e.args ? ", " + e.args : ""
+			)
+		);
+	}
+	return el("section", {}, el("h2", {}, "Why this was kept"), list);
+}
+
 function summaryView(app) {
 	const t = app.t,
 		whole = { v: "picture", a: null, b: null },
@@ -62,7 +86,7 @@ function summaryView(app) {
 	const partial = list.filter(q => q.partial).length;
 	const box = el("div", { class: "page" }, el("h1", { dir: "auto" }, t.title));
 	const facts = el("p", { class: "facts" });
-	for (const f of t.fields.concat(t.infos))
+	for (const f of new Map(t.infos.concat(t.fields)))
 		facts.append(el("span", {}, el("i", {}, f[0]), " " + f[1]));
 	const when = new Date(Number(BigInt(t.realtime) / 1000000n));
 	if (when.getTime() > 0)
@@ -75,38 +99,43 @@ function summaryView(app) {
 			)
 		);
 	box.append(
-		facts,
-		el(
-			"p",
-			{ class: "lead" },
-			app.link(formatTime(t.end - t.start), whole),
-			" with ",
-			formatCount(t.events),
-			" events of ",
-			app.link(
-				formatCount(t.threads.length) +
-					(t.threads.length === 1 ? " thread" : " threads"),
-				{ v: "threads" }
+		...[
+			facts,
+			el(
+				"p",
+				{ class: "lead" },
+				app.link(formatTime(t.end - t.start), whole),
+				" with ",
+				formatCount(t.events),
+				" events of ",
+				app.link(
+					formatCount(t.threads.length) +
+						(t.threads.length === 1 ? " thread" : " threads"),
+					{ v: "threads" }
+				),
+				" on " +
+					formatCount(t.cpus.length) +
+					(t.cpus.length === 1 ? " CPU" : " CPUs") +
+					"; ",
+				list.length
+					? app.link(
+							formatCount(list.length) +
+								(list.length === 1
+									? " request"
+									: " requests"),
+							{ v: "requests" }
+						)
+					: "no requests",
+				partial
+					? ", " +
+							formatCount(partial) +
+							" of them not from begin to end"
+					: "",
+				"."
 			),
-			" on " +
-				formatCount(t.cpus.length) +
-				(t.cpus.length === 1 ? " CPU" : " CPUs") +
-				"; ",
-			list.length
-				? app.link(
-						formatCount(list.length) +
-							(list.length === 1
-								? " request"
-								: " requests"),
-						{ v: "requests" }
-					)
-				: "no requests",
-			partial
-				? ", " + formatCount(partial) + " of them not from begin to end"
-				: "",
-			"."
-		),
-		lossNote(app)
+			lossNote(app),
+			marksList(app)
+		].filter(Boolean)
 	);
 	if (list.length)
 		box.append(

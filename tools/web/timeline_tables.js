@@ -171,6 +171,9 @@ function makeTable(app, key, caption, columns, rows, note) {
 	return box;
 }
 
+// As in the text report.
+const NO_ROUTE = "(unknown)";
+
 function timeColumn(label, get, link, title) {
 	return {
 		label: label,
@@ -293,22 +296,26 @@ function routeTable(app, list, caption, key) {
 				label: "route",
 				left: true,
 				get: r => r.route,
-				text: r => r.route || "(no route)",
-				link: r => ({
-					v: "picture",
-					group: "requests",
-					route: r.route,
-					a: null,
-					b: null
-				})
+				text: r => r.route || NO_ROUTE,
+				link: r =>
+					r.route
+						? {
+								v: "picture",
+								group: "requests",
+								route: r.route,
+								a: null,
+								b: null
+							}
+						: null
 			},
 			{
 				label: "requests",
-				get: r => r.all,
-				text: r => formatCount(r.all),
-				link: r => ({ v: "requests", route: r.route })
+				get: r => r.whole.length,
+				text: r => formatCount(r.whole.length),
+				link: r => (r.route ? { v: "requests", route: r.route } : null)
 			},
-			countColumn("left out", r => r.left),
+			timeColumn("mean", r => r.mean),
+			...RANKS.map(rank),
 			{
 				label: "5xx",
 				get: r => r.failed,
@@ -317,14 +324,13 @@ function routeTable(app, list, caption, key) {
 						? { v: "requests", route: r.route, status: "5" }
 						: null
 			},
-			rank(50),
-			rank(90),
-			rank(99),
-			rank(100)
+			countColumn("partial", r => r.partial),
+			countColumn("lost", r => r.lost)
 		],
 		list === app.byLatency ? app.routes : routeRows(list),
-		"Percentiles are of requests that are whole. Left out are those that began " +
-			"before the recording, had not ended, or of which events may be missing."
+		"Figures are of requests that are whole. Partial: they began before the " +
+			"recording or had not ended; lost: events of them may be missing. " +
+			"Neither counts."
 	);
 }
 

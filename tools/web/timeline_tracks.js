@@ -58,7 +58,10 @@ function counterTracks(app) {
 					id: id,
 					section: "counters",
 					label: label,
-					note: "at most " + format(counter.max),
+					note:
+						"at most " +
+						format(counter.max) +
+						(counter.of ? ", " + counter.of : ""),
 					height: 36,
 					maxAt: counter.maxAt,
 					draw: (p, y) => drawCounter(p, counter, y + 2, 32),
@@ -88,9 +91,15 @@ function counterTracks(app) {
 	add("kq", "threads waiting for a CPU", app.waiting, formatCount);
 	t.counters.forEach((counter, i) => {
 		const shown = shownCounter(t, counter);
-		add("k" + i, shown.label + (shown.of ? ", " + shown.of : ""), shown, shown.format);
+		add("k" + i, shown.label, shown, shown.format);
 	});
 	return list;
+}
+
+// By name; those of which the route is not known last.
+function routesOf(by) {
+	const known = Array.from(by.keys()).filter(Boolean).sort();
+	return by.has("") ? known.concat("") : known;
 }
 
 function requestTracks(app) {
@@ -101,13 +110,14 @@ function requestTracks(app) {
 			if (!by.has(q.route)) by.set(q.route, []);
 			by.get(q.route).push(q);
 		}
-	for (const route of Array.from(by.keys()).sort()) {
+	for (const route of routesOf(by)) {
 		const lanes = packLanes(by.get(route));
 		lanes.forEach((lane, i) => {
 			list.push({
 				id: "r" + route + "/" + i,
 				section: "requests",
-				label: route || "(no route)",
+				label: route || NO_ROUTE,
+				follows: i > 0,
 				note: i
 					? "overlapping, " + (i + 1)
 					: formatCount(by.get(route).length),
@@ -294,6 +304,13 @@ function drawAll(app) {
 	drawTracks(app, false);
 	drawTracks(app, true);
 	p.finish();
+	for (const e of app.t.marks) {
+		const x = p.x(e.time);
+		if (x < 0 || x > p.width) continue;
+		ctx.fillStyle = p.colors.hit;
+		ctx.fillRect(x, 0, 1.5, p.height);
+		ctx.fillText(e.name || app.t.kinds[e.kind], x + 4, 10);
+	}
 	if (s.rb > s.ra) {
 		const x = Math.max(-2, p.x(s.ra)),
 			w = Math.min(p.width + 2, p.x(s.rb)) - x;

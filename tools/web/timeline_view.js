@@ -88,7 +88,8 @@ function makeTop(app) {
 		[["", "All routes"]].concat(
 			Array.from(app.medians.keys())
 				.sort()
-				.map(r => [r, r || "(no route)"])
+				.filter(Boolean)
+				.map(r => [r, r])
 		),
 		value => app.go({ route: value })
 	);
@@ -102,6 +103,9 @@ function makeTop(app) {
 	ui.hidden = button("", "Show all hidden tracks (u)", () => app.go({ hide: [] }));
 	const group = (name, ...kids) =>
 		el("div", { class: "group", role: "group", "aria-label": name }, ...kids);
+	ui.arrows = button("Wakeups", "Arrows of all wakeups in view (e)", () =>
+		app.go({ arrows: app.state.arrows ? "" : "1" })
+	);
 	ui.pictureTools = group(
 		"Picture",
 		ui.group,
@@ -109,9 +113,7 @@ function makeTop(app) {
 		button("\u2212", "Zoom out (s)", () => app.zoom(1.5)),
 		button("+", "Zoom in (w)", () => app.zoom(1 / 1.5)),
 		button("All", "All of the time (0)", () => app.go({ a: null, b: null })),
-		button("Wakeups", "Arrows of all wakeups in view (e)", () =>
-			app.go({ arrows: app.state.arrows ? "" : "1" })
-		),
+		ui.arrows,
 		ui.hidden
 	);
 	return el(
@@ -174,12 +176,16 @@ function renderLabels(app) {
 					? "label header"
 					: track.pinned
 						? "label pinned"
-						: "label",
+						: track.height > 30 && !track.thread
+							? "label tall"
+							: "label",
 				style: "top:" + top + "px;height:" + (track.height - 1) + "px",
 				"data-track": track.id,
 				title: track.label + (track.note ? "  " + track.note : "")
 			});
-		row.append(el("b", { dir: "auto" }, track.label));
+		// The further lanes of a route are told apart by their numbers.
+		if (!track.follows || track.pinned)
+			row.append(el("b", { dir: "auto" }, track.label));
 		if (!track.header)
 			row.append(
 				el("span", {}, track.note || ""),
@@ -287,6 +293,7 @@ function addRendering(app) {
 			: "";
 		ui.group.value = now.group;
 		ui.sort.value = now.sort;
+		ui.arrows.setAttribute("aria-pressed", String(!!now.arrows));
 		ui.route.value = app.medians.has(now.route) ? now.route : "";
 		ui.status.value = now.status;
 		ui.least.value = now.slower;
@@ -319,6 +326,7 @@ function addRendering(app) {
 					k => old[k] === now[k]
 				);
 		ui.below.hidden = !has;
+		ui.below.classList.toggle("high", ["cpu", "offcpu"].includes(now.flame));
 		if (!has) ui.below.replaceChildren();
 		else if (!same || !ui.below.firstChild) ui.below.replaceChildren(rangeView(app));
 		if (!app.picture.sized) app.drawNow();
