@@ -21,7 +21,8 @@
 #include "lib/write_svg.h"
 #include "periscope.h"
 
-#define DEFAULT_MAX_FUNCS 1000
+#define DEFAULT_MAX_FUNCS    1000
+#define DEFAULT_MAX_OVERHEAD 10
 
 static const char usage_text[] =
 	"usage: periscope funcs (-p PID[,PID...] | -n NAME) FUNCTION... [options] [DURATION]\n"
@@ -50,6 +51,10 @@ static const char usage_text[] =
 	"  --force-returns   probe returns although C++ exceptions or coroutines may pass through:\n"
 	"                    if one does, the target crashes\n"
 	"  --max-funcs N     probe that many functions at most (default 1000)\n"
+	"  --max-overhead P  make the process's work take at most so many per cent longer (default 10):\n"
+	"                    if it would take more, count calls only, or refuse; what it is to cost\n"
+	"                    is found out first, in half a second\n"
+	"  --force           cost what it may\n"
 	"\n"
 	"output (without -o and -f: a report on stdout):\n"
 	"  -i TIME           and every so often, the calls since the last time\n"
@@ -78,7 +83,8 @@ struct options {
 	size_t nr_functions, cap_functions;
 	struct capture_funcs_options capture;
 	uint64_t max_funcs;
-	bool per_thread;
+	double max_overhead; /* per cent */
+	bool per_thread, force;
 };
 
 static const struct format formats[] = {
@@ -245,7 +251,7 @@ static int build(struct result *res)
 	res->profile = profile_new();
 	if (!res->profile)
 		return -errno;
-	res->report = func_report(res->capture, &res->o->capture, res->common.run.ran_ns);
+	res->report = func_report(res->capture, res->common.run.ran_ns);
 	if (!res->report)
 		return -errno;
 	err = func_profile(res->profile, res->capture, res->comm, res->o->per_thread);
@@ -282,6 +288,20 @@ static int finish(struct result *res)
 	return cli_result_end(&res->common, status);
 }
 
+/* What it will cost, before it does. */
+static void tell(void *arg, const struct probe_budget_verdict *v)
+{
+	const struct options *o = arg;
+
+	if (v->narrowed)
+		fprintf(stderr,
+			"%.0f calls a second: to time them would make its work take %s%.0f%% longer "
+			"(--max-overhead %.0f%%, --force): they are counted only\n",
+			v->calls_per_s, v->at_least ? "at least " : "", v->asked, o->max_overhead);
+	fprintf(stderr, "%.0f calls a second: its work will take %s %.0f%% longer\n",
+		v->calls_per_s, v->at_least ? "at least" : "about", v->done);
+}
+
 static int run(void *arg)
 {
 	struct options *o = arg;
@@ -292,6 +312,9 @@ static int run(void *arg)
 	o->capture.specs = o->functions;
 	o->capture.nr_specs = o->nr_functions;
 	o->capture.max_funcs = o->max_funcs;
+	o->capture.max_overhead = o->force ? 0 : o->max_overhead;
+	o->capture.tell = tell;
+	o->capture.tell_arg = o;
 	o->capture.children = t->children;
 	o->capture.only = t->pids.nr == 1 && !t->children ? t->pids.items[0] : 0;
 	o->capture.tids = t->tids.items;
@@ -316,7 +339,7 @@ static int run(void *arg)
 
 static int funcs_main(int argc, char **argv)
 {
-	struct options o = { .max_funcs = DEFAULT_MAX_FUNCS };
+	struct options o = { .max_funcs = DEFAULT_MAX_FUNCS, .max_overhead = DEFAULT_MAX_OVERHEAD };
 	const struct cli_option rows[] = {
 		{ 0, "stacks", CLI_FLAG, .flag = &o.capture.stacks },
 		{ 0, "arg", CLI_CALL, .object = &o, .call = call_arg },
@@ -325,6 +348,8 @@ static int funcs_main(int argc, char **argv)
 		{ 0, "force-returns", CLI_FLAG, .flag = &o.capture.force_returns },
 		{ 0, "max-funcs", CLI_NUMBER, .number = &o.max_funcs, .min = 1, .max = 1000000,
 		  .wants = "a number of functions from 1 to 1000000" },
+		{ 0, "max-overhead", CLI_PERCENT, .percent = &o.max_overhead, .max = 1000000 },
+		{ 0, "force", CLI_FLAG, .flag = &o.force },
 		{ 0, "per-thread", CLI_FLAG, .flag = &o.per_thread },
 	};
 	const struct cli_spec spec = {

@@ -21,7 +21,8 @@
 #include "lib/write_svg.h"
 #include "periscope.h"
 
-#define DEFAULT_SLOWEST 10
+#define DEFAULT_SLOWEST	     10
+#define DEFAULT_MAX_OVERHEAD 10 /* per cent, of --alloc */
 
 static const char usage_text[] =
 	"usage: periscope requests (-p PID[,PID...] | -n NAME | -- CMD [ARGS...]) [options]\n"
@@ -51,6 +52,9 @@ static const char usage_text[] =
 	"what is looked at:\n"
 	"  --phases          also probes that only tell phases apart (authorization, JSON)\n"
 	"  --alloc           count allocations and their bytes: each costs a probe's hit\n"
+	"  --max-overhead P  refuse --alloc if it makes the process's work take more than so many per\n"
+	"                    cent longer (default 10); found out first, in half a second\n"
+	"  --force           cost what it may\n"
 	"  --syscalls        count system calls; felt by every process of the machine\n"
 	"  --slow TIME       the slowest that took that long, as waterfalls: 50ms\n"
 	"  --status CODE     the slowest that ended so, as waterfalls: 500, 5xx\n"
@@ -81,7 +85,8 @@ static const char usage_text[] =
 struct options {
 	struct cli_common common;
 	struct cli_request request;
-	bool phases, syscalls, allocs, force_returns;
+	bool phases, syscalls, allocs, force_returns, force;
+	double max_overhead; /* per cent */
 	uint64_t slow_ns, slowest;
 	int64_t status_min, status_max;
 };
@@ -249,6 +254,14 @@ static int finish(struct result *res)
 	return cli_result_end(&res->common, status);
 }
 
+/* What --alloc will cost, before it does. */
+static void tell(void *arg, const struct probe_budget_verdict *v)
+{
+	(void)arg;
+	fprintf(stderr, "%.0f allocations a second: its work will take %s %.0f%% longer\n",
+		v->calls_per_s, v->at_least ? "at least" : "about", v->done);
+}
+
 static int run(void *arg)
 {
 	struct options *o = arg;
@@ -266,6 +279,8 @@ static int run(void *arg)
 		.slow_ns = o->slow_ns,
 		.status_min = o->status_min,
 		.status_max = o->status_max,
+		.max_overhead = o->force ? 0 : o->max_overhead,
+		.tell = tell,
 	};
 	struct result res = { .o = o, .last_ns = now_ns() };
 	int status;
@@ -291,13 +306,15 @@ static int run(void *arg)
 
 static int requests_main(int argc, char **argv)
 {
-	struct options o = { .slowest = DEFAULT_SLOWEST };
+	struct options o = { .slowest = DEFAULT_SLOWEST, .max_overhead = DEFAULT_MAX_OVERHEAD };
 	const struct cli_option rows[] = {
 		CLI_REQUEST_OPTIONS(&o.request),
 		{ 0, "force-returns", CLI_FLAG, .flag = &o.force_returns },
 		{ 0, "phases", CLI_FLAG, .flag = &o.phases },
 		{ 0, "syscalls", CLI_FLAG, .flag = &o.syscalls },
 		{ 0, "alloc", CLI_FLAG, .flag = &o.allocs },
+		{ 0, "max-overhead", CLI_PERCENT, .percent = &o.max_overhead, .max = 1000000 },
+		{ 0, "force", CLI_FLAG, .flag = &o.force },
 		{ 0, "slow", CLI_TIME, .number = &o.slow_ns, .min = 1 },
 		{ 0, "status", CLI_CALL, .object = &o, .call = call_status },
 		{ 0, "slowest", CLI_NUMBER, .number = &o.slowest, .min = 1, .max = 1000,

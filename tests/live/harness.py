@@ -118,9 +118,11 @@ def wait_until(condition, seconds=10, what="a condition"):
 
 
 def stolen_ns():
-    """Time that the host has taken from all CPUs: not in a thread's CPU time, but it was switched in."""
+    """Time that interrupts and the host have taken from all CPUs: not in a thread's CPU time, but it
+    was switched in."""
     with open("/proc/stat", encoding="ascii") as stat:
-        return int(stat.readline().split()[8]) * 10**9 // os.sysconf("SC_CLK_TCK")
+        irq, softirq, steal = map(int, stat.readline().split()[6:9])
+    return (irq + softirq + steal) * 10**9 // os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid):

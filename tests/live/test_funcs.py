@@ -13,6 +13,7 @@ import subprocess
 import time
 
 import servers
+from heap import malloc_byte
 from harness import WORKLOADS, LiveTest, Tool, Workload, periscope, stack_regex, stolen_ns, wait_until
 
 WORKLOAD = os.path.join(WORKLOADS, "funcs")
@@ -251,6 +252,44 @@ class Unharmed(Funcs):
         self.assertEqual([rows[name]["returns"] for name in ("yields", "resumes", "adds")],
                          [None, None, 23])
         self.assertIn("coroutines may switch stacks", self.notes(report))
+
+
+class Budget(Funcs):
+    """What it may cost, on a process that does nothing but allocate."""
+
+    def test_refused_and_nothing_is_probed(self):
+        workload = self.start("heap_steady", "busy")
+        before = malloc_byte(workload.pid)
+        for more in ([], ["--entries"], ["--alloc"]):
+            result = periscope("funcs", "-p", workload.pid, "libc:malloc", "--max-overhead", "0.1%",
+                               *more, 1)
+            self.assert_refused(result, 1, "calls a second", r"--max-overhead is 0\.1%", "--force")
+            self.assertEqual("(--entries)" in result.err, not more, result)
+        self.assertEqual(malloc_byte(workload.pid), before)
+
+    def test_what_is_too_dear_is_counted_only(self):
+        """How dear it is, the machine says; whatever it says, what is done is what is told."""
+        workload = self.start("heap_steady", "busy")
+        told = periscope("funcs", "-p", workload.pid, "libc:malloc", "--max-overhead", "0.1%", 1).err
+        dear, cheap = map(int, re.findall(r"(\d+)%(?: longer,|;)", told))
+        self.assertLess(cheap, dear, told)
+        result = periscope("funcs", "-p", workload.pid, "libc:malloc", "--max-overhead",
+                           f"{(cheap * dear) ** 0.5:.0f}%", 1)
+        if result.status == 1:
+            return
+        summary = self.assert_ok(result).summary
+        self.assertGreater(summary["calls"], 0)
+        counted = "they are counted only" in result.err
+        self.assertEqual(summary["returns"] == 0, counted, result)
+        self.assertEqual("Calls are counted, not timed" in result.out, counted, result)
+
+    def test_force(self):
+        workload = self.start("heap_steady", "busy")
+        result = periscope("funcs", "-p", workload.pid, "libc:malloc", "--force", 1)
+        summary = self.assert_ok(result).summary
+        self.assertNotIn("longer", result.err)
+        self.assertGreater(summary["returns"], 0)
+        self.assertEqual(summary["calls"], summary["returns"] + summary["open"])
 
 
 class BadInput(Funcs):

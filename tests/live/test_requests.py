@@ -13,6 +13,7 @@ import signal
 
 import servers
 
+from heap import malloc_byte
 from harness import WORKLOADS, LiveTest, Tool, Workload, periscope, stolen_ns, wait_until
 
 POINTS = ["--request", "work:begin(arg1,arg2:str)", "work:end(arg1,arg2:status)"]
@@ -145,6 +146,14 @@ class KnownTimes(Requests):
         self.assertEqual((row["requests"], row["allocations"], row["allocated_bytes"]),
                          (37, 4 * 37, 1421 * 37))
         self.assertEqual((row["allocations_each"], row["allocated_each_bytes"]), (4, 1421))
+
+    def test_allocations_that_cost_too_much(self):
+        workload = self.start("heap_steady", "busy")
+        before = malloc_byte(workload.pid)
+        result = periscope("requests", "-p", workload.pid, "--request", "libc:malloc", "return",
+                           "--alloc", 1)
+        self.assert_refused(result, 1, "allocations a second", r"--max-overhead is 10\.0%", "--force")
+        self.assertEqual(malloc_byte(workload.pid), before)
 
     def test_without_pieces_nothing_is_claimed_of_a_request_that_left_its_thread(self):
         _, report, _ = self.workload("move", 50, points=POINTS)

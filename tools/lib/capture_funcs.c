@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #include "util.h"
 #include "watch.h"
 
+#define ALLOC_NS 100 /* that our program takes for an allocation, beyond an empty one */
+
 struct capture_funcs {
 	struct watch watch; /* first, for watch_op_* */
 	struct capture_funcs_options o;
@@ -22,6 +25,7 @@ struct capture_funcs {
 	struct bpf_link *links[2];
 	struct func_probes probes;
 	struct heap_probes allocs;
+	struct probe_budget_verdict verdict;
 	struct func_counts counts, before; /* now, and at the last interval */
 	struct func_result *results;
 	struct func_value_count *values;
@@ -108,6 +112,11 @@ static int load(struct capture_funcs *c)
 	if (err)
 		return watch_fail(&c->watch, err, "the kernel refused the BPF programs: %s",
 				  strerror(-err));
+	c->allocs.alloc_only = true;
+	if (c->o.allocs) {
+		c->allocs.call_prog = bpf_program__fd(c->bpf->progs.func_alloc);
+		c->allocs.return_prog = bpf_program__fd(c->bpf->progs.func_alloc_return);
+	}
 	c->probes.call_prog = bpf_program__fd(c->bpf->progs.func_entry);
 	c->probes.return_prog = bpf_program__fd(c->bpf->progs.func_return);
 	c->probes.infos_fd = bpf_map__fd(c->bpf->maps.func_infos);
@@ -163,27 +172,33 @@ static int update_allocs(struct capture_funcs *c)
 
 	if (!c->o.allocs)
 		return 0;
-	c->allocs.alloc_only = true;
-	c->allocs.call_prog = bpf_program__fd(c->bpf->progs.func_alloc);
-	c->allocs.return_prog = bpf_program__fd(c->bpf->progs.func_alloc_return);
 	if (!c->begun)
 		c->allocs.everywhere = c->o.children || t->nr_procs > HEAP_PROBES_OWN;
 	err = heap_probes_update(&c->allocs, t);
 	return err ? watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error) : 0;
 }
 
+static int find_functions(struct capture_funcs *c)
+{
+	const struct target *t = &c->watch.target;
+	int err = func_probes_find(&c->probes, &t->objects, t->procs[0]->pid);
+
+	return err ? watch_fail(&c->watch, err, "%s", c->probes.error) : 0;
+}
+
 /* Probe what the target maps by now; once the first probes are there, look. */
 static int update_probes(struct capture_funcs *c)
 {
-	const struct target *t = &c->watch.target;
 	int err;
 
-	if (!t->nr_procs)
+	if (!c->watch.target.nr_procs)
 		return 0;
 	err = update_allocs(c);
+	if (!err)
+		err = find_functions(c);
 	if (err)
 		return err;
-	err = func_probes_update(&c->probes, &t->objects, t->procs[0]->pid);
+	err = func_probes_attach(&c->probes);
 	if (err)
 		return watch_fail(&c->watch, err, "%s", c->probes.error);
 	if (c->begun || !c->probes.nr_attached)
@@ -191,6 +206,102 @@ static int update_probes(struct capture_funcs *c)
 	__atomic_store_n(&c->bpf->bss->active, true, __ATOMIC_RELEASE);
 	c->begun = true;
 	return 0;
+}
+
+/* ---------------------------------------------------------------- what it costs ---- */
+
+/* The same calls counted, and not timed. */
+static double price_of_counting(struct capture_funcs *c, struct probe_budget *b)
+{
+	struct probe_budget counting;
+	double price = b->cost.overhead;
+
+	probe_budget_init(&counting);
+	c->o.entries = true;
+	if (!func_probes_list(&c->probes, &counting)) {
+		for (size_t i = 0; i < counting.nr; i++)
+			counting.probes[i].hits = b->probes[i].hits;
+		governor_again(counting.probes, counting.nr, &b->cost);
+		price = b->cost.overhead;
+	}
+	c->o.entries = false;
+	probe_budget_release(&counting);
+	return price;
+}
+
+static int refuse(struct capture_funcs *c, bool may_narrow, double counting)
+{
+	const struct probe_budget_verdict *v = &c->verdict;
+	char narrow[64] = "";
+
+	if (may_narrow)
+		snprintf(narrow, sizeof(narrow), ", to count them only (--entries) %.0f%%",
+			 counting);
+	return watch_fail(
+		&c->watch, -EBUSY,
+		"%.0f calls a second on %.2f CPUs: to follow them would make the process's "
+		"work take %s%.0f%% longer%s; --max-overhead is %.1f%% (--force goes on)",
+		v->calls_per_s, v->busy, v->at_least ? "at least " : "", v->asked, narrow,
+		c->o.max_overhead);
+}
+
+/* As asked for, if that may be; else counting only, if that may be. */
+static int decide(struct capture_funcs *c, struct probe_budget *b)
+{
+	struct probe_budget_verdict *v = &c->verdict;
+	bool may_narrow = !c->o.entries && !c->o.allocs && !c->o.force_returns;
+	double counting;
+
+	*v = (struct probe_budget_verdict){
+		.calls_per_s = b->calls_per_s,
+		.busy = b->busy,
+		.asked = b->cost.overhead,
+		.done = b->cost.overhead,
+		.at_least = b->cost.at_least,
+	};
+	if (v->asked <= c->o.max_overhead)
+		return 0;
+	counting = may_narrow ? price_of_counting(c, b) : v->asked;
+	if (counting > c->o.max_overhead)
+		return refuse(c, may_narrow, counting);
+	v->narrowed = true;
+	v->done = counting;
+	c->o.entries = true;
+	return 0;
+}
+
+/* Before any probe is placed: what it will cost, and what is therefore done. */
+static int keep_within_budget(struct capture_funcs *c)
+{
+	const struct target *t = &c->watch.target;
+	struct probe_budget b;
+	int err;
+
+	probe_budget_init(&b);
+	c->allocs.away = true;
+	err = update_allocs(c);
+	if (!err)
+		err = find_functions(c);
+	if (err || !c->probes.sites.nr)
+		goto out;
+	err = func_probes_list(&c->probes, &b);
+	if (!err)
+		err = probe_budget_add_allocator(&b, &c->allocs, ALLOC_NS, 0, false);
+	if (!err)
+		err = probe_budget_measure(&b, t);
+	if (err)
+		err = watch_fail(&c->watch, err, "cannot find out what it would cost: %s",
+				 attach_error(err));
+	else
+		err = decide(c, &b);
+	if (!err && c->o.tell)
+		c->o.tell(c->o.tell_arg, &c->verdict);
+	if (!err && heap_probes_place_all(&c->allocs))
+		err = watch_fail(&c->watch, -EIO, "--alloc: %s", c->allocs.error);
+out:
+	c->allocs.away = false;
+	probe_budget_release(&b);
+	return err;
 }
 
 /* Has anything been found of what was asked for? */
@@ -218,6 +329,7 @@ static int funcs_start(void *capture)
 	struct bpf_program *programs[] = { c->bpf->progs.func_switch,
 					   c->bpf->progs.func_thread_exit };
 	int err = watch_start(&c->watch);
+	bool known;
 
 	for (size_t i = 0; i < ARRAY_SIZE(programs) && !err; i++) {
 		c->links[i] = bpf_program__attach(programs[i]);
@@ -226,10 +338,13 @@ static int funcs_start(void *capture)
 					 strerror(errno));
 	}
 	c->started = c->running = true;
+	/* Of a command that has not begun, nothing is known yet. */
+	known = !err && c->watch.target.objects.nr;
+	if (known && c->watch.target.nr_procs && c->o.max_overhead > 0)
+		err = keep_within_budget(c);
 	if (!err)
 		err = update_probes(c);
-	/* Of a command that has not begun, nothing is known yet. */
-	if (!err && c->watch.target.objects.nr)
+	if (!err && known)
 		err = check_probes(c);
 	return err;
 }
@@ -405,6 +520,16 @@ const char *capture_funcs_text(const struct capture_funcs *c, uint64_t hash)
 const struct stacks *capture_funcs_stacks(const struct capture_funcs *c)
 {
 	return &c->watch.stacks;
+}
+
+const struct capture_funcs_options *capture_funcs_options(const struct capture_funcs *c)
+{
+	return &c->o;
+}
+
+const struct probe_budget_verdict *capture_funcs_verdict(const struct capture_funcs *c)
+{
+	return &c->verdict;
 }
 
 const struct target *capture_funcs_target(const struct capture_funcs *c)

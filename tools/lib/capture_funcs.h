@@ -19,6 +19,7 @@
 #include "capture.h"
 #include "function_sites.h"
 #include "hist.h"
+#include "probe_budget.h"
 #include "stacks.h"
 #include "target.h"
 
@@ -36,6 +37,14 @@ struct capture_funcs_options {
 	pid_t only;	   /* the one process that will ever be added; 0: there may be more */
 	const pid_t *tids; /* only these threads; nr 0: all */
 	size_t nr_tids;
+	/*
+	 * Make the work of a process that runs take at most so many per cent longer: calls that
+	 * were to be timed are only counted, or it refuses to start. 0: cost what it may.
+	 */
+	double max_overhead;
+	/* Told what was found out, before the first probe is placed; NULL: not. */
+	void (*tell)(void *arg, const struct probe_budget_verdict *v);
+	void *tell_arg;
 };
 
 struct capture_funcs_stats {
@@ -84,6 +93,9 @@ const struct func_caller *capture_funcs_callers(const struct capture_funcs *c, s
 /* The text with this hash; NULL for one that never came. */
 const char *capture_funcs_text(const struct capture_funcs *c, uint64_t hash);
 const struct stacks *capture_funcs_stacks(const struct capture_funcs *c);
+/* As they became: what was given up to stay within max_overhead is not in them. */
+const struct capture_funcs_options *capture_funcs_options(const struct capture_funcs *c);
+const struct probe_budget_verdict *capture_funcs_verdict(const struct capture_funcs *c);
 const struct target *capture_funcs_target(const struct capture_funcs *c);
 /* Lines that say what could not be probed, and why; "" nothing. */
 const char *capture_funcs_notes(const struct capture_funcs *c);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heap_probes.h"
 #include "ksyms.h"
+#include "request_allocs.h"
 #include "request_probes.h"
 #include "request_store.h"
 #include "requests.skel.h"
@@ -232,15 +232,11 @@ static void use_points(struct capture_requests *c)
 
 static int update_allocs(struct capture_requests *c)
 {
-	const struct target *t = &c->watch.target;
-	int err;
-
 	if (!c->o.allocs)
 		return 0;
 	if (!c->begun)
-		c->allocs.everywhere = c->o.children || t->nr_procs > HEAP_PROBES_OWN;
-	err = heap_probes_update(&c->allocs, t);
-	return err ? watch_fail(&c->watch, err, "--alloc: %s", c->allocs.error) : 0;
+		c->allocs.everywhere = c->o.children || c->watch.target.nr_procs > HEAP_PROBES_OWN;
+	return request_allocs_update(&c->allocs, &c->watch);
 }
 
 /* Probe what the target maps by now; once the first probes are there, look. */
@@ -308,14 +304,22 @@ static int requests_start(void *capture)
 {
 	struct capture_requests *c = capture;
 	int err = watch_start(&c->watch);
+	bool known;
 
 	if (!err)
 		err = attach_scheduler(c);
 	c->started = c->running = true;
+	/* Of a command that has not begun, nothing is known yet. */
+	known = !err && c->watch.target.objects.nr;
+	if (known && c->o.allocs) {
+		c->allocs.away = true;
+		err = update_allocs(c);
+		if (!err)
+			err = request_allocs_place(&c->allocs, &c->watch, &c->o);
+	}
 	if (!err)
 		err = update_probes(c);
-	/* Of a command that has not begun, nothing is known yet. */
-	if (!err && c->watch.target.objects.nr)
+	if (!err && known)
 		err = check_probes(c);
 	return err;
 }

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "capture.h"
+#include "probe_budget.h"
 #include "request_spec.h"
 #include "request_table.h"
 #include "stacks.h"
@@ -35,6 +36,14 @@ struct capture_requests_options {
 	size_t nr_details; /* of so many, the slowest */
 	uint64_t slow_ns;
 	int64_t status_min, status_max; /* max 0: any */
+	/*
+	 * Refuse `allocs` if that would make the work of a process that runs take more than so many
+	 * per cent longer; 0: cost what it may.
+	 */
+	double max_overhead;
+	/* Told what was found out, before an allocator is probed; NULL: not. */
+	void (*tell)(void *arg, const struct probe_budget_verdict *v);
+	void *tell_arg;
 };
 
 struct capture_requests_stats {

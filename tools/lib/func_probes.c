@@ -11,6 +11,12 @@
 #include "images.h"
 #include "probe_list.h"
 
+/* What our programs take for a call, beyond an empty one, a stack of a dozen frames. */
+#define ENTRY_NS  150
+#define RETURN_NS 600 /* with what timing it takes at the entry */
+#define STACK_NS  700
+#define ARG_NS	  50
+
 void func_probes_init(struct func_probes *p, const struct capture_funcs_options *o)
 {
 	*p = (struct func_probes){ .o = o };
@@ -124,11 +130,11 @@ static int attach_list(struct func_probes *p, const struct object *object, bool 
 	return 0;
 }
 
-/* Where the functions from nr_attached on are probed. Returns 0 or a negative errno. */
-static int list_sites(struct func_probes *p, struct attach_site *calls, size_t *nr_calls,
-		      struct attach_site *returns, size_t *nr_returns)
+/* Where the functions from nr_attached up to end are probed. Returns 0 or a negative errno. */
+static int list_sites(struct func_probes *p, size_t end, struct attach_site *calls,
+		      size_t *nr_calls, struct attach_site *returns, size_t *nr_returns)
 {
-	for (uint32_t id = p->nr_attached; id < p->sites.nr; id++) {
+	for (uint32_t id = p->nr_attached; id < end; id++) {
 		const struct function_site *f = &p->sites.items[id];
 		uint32_t info = func_probes_is_timed(p, f) ? FUNC_RETURNS : 0;
 		struct attach_site site = { .offset = f->site.offset };
@@ -148,10 +154,11 @@ static int list_sites(struct func_probes *p, struct attach_site *calls, size_t *
 	return 0;
 }
 
-/* Attach to them, all of one object. */
-static int attach_new(struct func_probes *p, const struct object *object)
+/* Attach to those up to `end`, all of one object. */
+static int attach_new(struct func_probes *p, size_t end)
 {
-	size_t n = p->sites.nr - p->nr_attached, nr_calls = 0, nr_returns = 0;
+	const struct object *object = p->sites.items[p->nr_attached].object;
+	size_t n = end - p->nr_attached, nr_calls = 0, nr_returns = 0;
 	struct attach_site *calls = calloc(n, sizeof(*calls));
 	struct attach_site *returns = calloc(n, sizeof(*returns));
 	int err;
@@ -160,30 +167,64 @@ static int attach_new(struct func_probes *p, const struct object *object)
 		err = fail(p, -ENOMEM, "out of memory");
 		goto out;
 	}
-	err = list_sites(p, calls, &nr_calls, returns, &nr_returns);
+	err = list_sites(p, end, calls, &nr_calls, returns, &nr_returns);
 	/* Returns first: no call is seen whose return would be missed. */
 	if (!err)
 		err = attach_list(p, object, true, returns, nr_returns);
 	if (!err)
 		err = attach_list(p, object, false, calls, nr_calls);
-	p->nr_attached = p->sites.nr;
+	p->nr_attached = end;
 out:
 	free(calls);
 	free(returns);
 	return err;
 }
 
-int func_probes_update(struct func_probes *p, const struct objects *objects, pid_t pid)
+int func_probes_find(struct func_probes *p, const struct objects *objects, pid_t pid)
 {
 	int err = 0;
 
-	while (p->nr_objects < objects->nr && !err) {
-		const struct object *object = objects->items[p->nr_objects];
+	for (; p->nr_objects < objects->nr && !err; p->nr_objects++)
+		err = find_functions(p, objects, objects->items[p->nr_objects], pid);
+	return err;
+}
 
-		err = find_functions(p, objects, object, pid);
-		p->nr_objects++;
-		if (!err && p->sites.nr > p->nr_attached)
-			err = attach_new(p, object);
+int func_probes_attach(struct func_probes *p)
+{
+	const struct function_site *sites = p->sites.items;
+	int err = 0;
+
+	while (p->nr_attached < p->sites.nr && !err) {
+		size_t end = p->nr_attached + 1;
+
+		while (end < p->sites.nr && sites[end].object == sites[end - 1].object)
+			end++;
+		err = attach_new(p, end);
+	}
+	return err;
+}
+
+int func_probes_list(const struct func_probes *p, struct probe_budget *b)
+{
+	const struct capture_funcs_options *o = p->o;
+	uint64_t ns = ENTRY_NS + (o->stacks ? STACK_NS : 0) + o->nr_args * ARG_NS;
+	int err = 0;
+
+	for (size_t i = 0; i < p->sites.nr && !err; i++) {
+		const struct function_site *f = &p->sites.items[i];
+		bool timed = func_probes_is_timed(p, f);
+
+		if (!f->site_err)
+			err = probe_budget_add(b,
+					       &(struct governor_probe){
+						       .elf = f->object->elf,
+						       .offset = f->site.offset,
+						       .pid = p->o->only ? p->o->only : -1,
+						       .stepped = f->site.class == PROBE_STEPPED,
+						       .returns = timed,
+						       .unit = true,
+						       .program_ns = ns + (timed ? RETURN_NS : 0),
+					       });
 	}
 	return err;
 }

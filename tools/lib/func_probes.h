@@ -16,6 +16,7 @@
 #include "capture_funcs.h"
 #include "function_sites.h"
 #include "object.h"
+#include "probe_budget.h"
 #include "strbuf.h"
 
 struct func_probes {
@@ -37,10 +38,14 @@ void func_probes_init(struct func_probes *p, const struct capture_funcs_options 
 void func_probes_release(struct func_probes *p);
 
 /*
- * Probe the objects that are new since the last time; pid: a process that maps them. Returns 0, or a
- * negative errno and p->error.
+ * Look for functions in the objects that are new since the last time; pid: a process that maps them.
+ * func_probes_attach() then probes those that were found. Return 0, or a negative errno and p->error.
  */
-int func_probes_update(struct func_probes *p, const struct objects *objects, pid_t pid);
+int func_probes_find(struct func_probes *p, const struct objects *objects, pid_t pid);
+int func_probes_attach(struct func_probes *p);
+
+/* What will be probed, for who asks what it costs. Returns 0 or -ENOMEM. */
+int func_probes_list(const struct func_probes *p, struct probe_budget *b);
 
 /*
  * Is any function probed? Returns 0, or -ENOENT and p->error, a sentence that says what could have

@@ -168,6 +168,17 @@ static void add_refusals(struct report_section *section, const struct func_resul
 	}
 }
 
+/* What was not done because of its cost. */
+static void add_verdict(struct report_section *s, const struct probe_budget_verdict *v)
+{
+	if (v->narrowed)
+		report_note(
+			s,
+			"Calls are counted, not timed: to time them would have made the process's "
+			"work take about %.0f%% longer (--max-overhead, --force).",
+			v->asked);
+}
+
 static void add_notes(struct report_section *s, const struct capture_funcs_stats *st)
 {
 	const struct {
@@ -402,9 +413,9 @@ struct report *func_report_table(const struct func_result *results, size_t n, ui
 	return finish(r, 0);
 }
 
-struct report *func_report(struct capture_funcs *c, const struct capture_funcs_options *o,
-			   uint64_t ran_ns)
+struct report *func_report(struct capture_funcs *c, uint64_t ran_ns)
 {
+	const struct capture_funcs_options *o = capture_funcs_options(c);
 	struct report *r = report_new();
 	struct capture_funcs_stats st;
 	struct report_section *s;
@@ -417,6 +428,7 @@ struct report *func_report(struct capture_funcs *c, const struct capture_funcs_o
 	capture_funcs_stats(c, &st);
 	s = report_section(r, "functions", "Calls by function");
 	add_notes(s, &st);
+	add_verdict(s, capture_funcs_verdict(c));
 	add_refusals(s, results, n, o->entries);
 	add_stepped(s, results, n);
 	add_functions(s, results, n, ran_ns);

@@ -9,8 +9,7 @@
 #include "report.h"
 
 /* All of a capture after its stop. Returns NULL and errno. */
-struct report *func_report(struct capture_funcs *c, const struct capture_funcs_options *o,
-			   uint64_t ran_ns);
+struct report *func_report(struct capture_funcs *c, uint64_t ran_ns);
 
 /* Only the table of functions, of some results; `title` is its heading. Returns NULL and errno. */
 struct report *func_report_table(const struct func_result *results, size_t n, uint64_t ran_ns,

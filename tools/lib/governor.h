@@ -33,6 +33,7 @@ struct governor_probe {
 	bool stepped;	      /* PROBE_STEPPED */
 	bool returns;	      /* the return is probed, too */
 	bool unit;	      /* its hits stand for the target's work */
+	bool frees;	      /* for the caller: a free() */
 	uint64_t program_ns;  /* that the tool's programs take for a call, its return included */
 	uint64_t hits;	      /* out: in the window of all */
 };
