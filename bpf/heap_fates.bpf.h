@@ -136,7 +136,9 @@ static __always_inline void fate_freed(struct pt_regs *ctx, struct heap_thread *
 	__u64 *since, pc;
 	__u32 nr;
 
-	m.left = height_since(t->owner, b->time);
+	key.flags = whose(t, b);
+	/* Another thread's stack says nothing of the frame. */
+	m.left = key.flags ? 0 : height_since(t->owner, b->time);
 	if (!w || m.left == ~0ULL || bpf_probe_read_user(&pc, sizeof(pc), (void *)(cfa - 8))) {
 		heap_count(HEAP_STAT_NO_FATE);
 		if (w)
@@ -144,7 +146,8 @@ static __always_inline void fate_freed(struct pt_regs *ctx, struct heap_thread *
 		return;
 	}
 	key.then = then_of(t, b);
-	key.flags = whose(t, b);
+	if (m.left >= b->frame)
+		key.flags |= HEAP_FATE_LEFT;
 	if (t->request && t->request == b->request) {
 		if (t->piece_time < b->time)
 			key.flags |= HEAP_FATE_IN_PIECE;

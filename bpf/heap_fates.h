@@ -61,6 +61,7 @@ enum {
 	HEAP_FATE_ANY_THREAD = 2, /* not known, for the site is that of many threads */
 	HEAP_FATE_PROVED = 4,	  /* the entries of the function that allocated it were watched */
 	HEAP_FATE_IN_PIECE = 8,	  /* in the piece of work in which it was allocated */
+	HEAP_FATE_LEFT = 16,	  /* the frame that allocated it has been left since */
 };
 
 /*

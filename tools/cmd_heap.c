@@ -21,69 +21,9 @@
 #include "lib/write_speedscope.h"
 #include "lib/write_svg.h"
 #include "lib/write_text.h"
+#include "cmd_heap.h"
 #include "cmd_heap_record.h"
 #include "periscope.h"
-
-static const char usage_text[] =
-	"usage: periscope heap (-p PID[,PID...] | -n NAME | -- CMD [ARGS...]) [options] [DURATION]\n"
-	"\n"
-	"Follows every allocation and free of a process, in the allocator that it really uses, with\n"
-	"complete stacks: what it allocates, and what of that it holds at the end. DURATION: 10,\n"
-	"10s, 500ms, 2m; without one, until the process exits or Ctrl-C.\n"
-	"\n"
-	"target:\n" CLI_HELP_TARGET "\n"
-	"what is followed:\n"
-	"  -z SIZE, -Z SIZE  only blocks of at least, of at most so many bytes (4096, 64K, 1M)\n"
-	"  --alloc-only      count calls of malloc and its like, no frees: half the cost\n"
-	"  --duty PERCENT    likewise, and only so much of the time: figures are estimates, with how far\n"
-	"                    they may be off\n"
-	"  --max-overhead P  make the process's work take at most so many per cent longer (default 30):\n"
-	"                    if it would take more, count calls only, or a share of the time only, or\n"
-	"                    refuse; what it is to cost is found out first, in half a second\n"
-	"  --force           cost what it may\n"
-	"  --request BEGIN END, --run PROBE, --pause PROBE   what a request is, as periscope requests\n"
-	"                    has it: what is allocated for requests is told apart, by route. coworkingd's\n"
-	"                    and PostgreSQL's are known\n"
-	"  --no-requests     do not ask, which saves a few probe hits a request\n"
-	"  --max-live N      live blocks that there is room for (default 1000000, 98 bytes each)\n"
-	"  --temporary N     a block is temporary when it is freed after at most N other\n"
-	"                    allocations of its thread (default 0)\n"
-	"\n"
-	"output (without -o and -f: a report on stdout):\n" HEAP_HELP_RECORD
-	"  -i INTERVAL       while it runs: a report of who allocates, on a terminal in place, or\n"
-	"                    with -o the files, numbered (heap.1.pb.gz), of all until then\n"
-	"  --delta           with -i: what has changed since the one before\n"
-	"  --view VIEW       what the files that follow on the command line show, and -f and the\n"
-	"                    report, if it comes last:\n"
-	"                      heap         all allocations, and what is held (default)\n"
-	"                      peak         what was held when most was held\n"
-	"                      temporary    what was freed at once (see --temporary)\n"
-	"                      outstanding  what is held and was allocated long ago (see --older)\n"
-	"  --sample-index V  the value of the view heap that pictures, -f and the report show, and\n"
-	"                    that pprof shows first: alloc_objects, alloc_space, inuse_objects,\n"
-	"                    inuse_space (default)\n"
-	"  --older TIME      of the view outstanding (default 5s)\n"
-	"  -f                folded stacks on stdout\n"
-	"  -o FILE           .pb.gz (pprof), .folded, .svg (flame graph), .speedscope.json,\n"
-	"                    .charts.svg (histograms and growth), .json (the report's tables),\n"
-	"                    .txt (report); may be given several times\n"
-	"  --format NAME     pprof, folded, svg, speedscope, charts, json or text, whatever the\n"
-	"                    file is called\n"
-	"  --per-thread      one root for each thread in folded stacks and pictures\n" CLI_HELP_TOP
-		CLI_HELP_STATS
-	"  -v                what was loaded, and the addresses where walks failed\n" CLI_HELP_VERSION
-	"\n"
-	"The last line on stderr sums up: allocations and bytes, frees, what is in use, stacks that\n"
-	"reach the outermost frame (complete), allocations that were not counted or have no stack\n"
-	"(lost). Exit status: 0 done, 1 could not, 2 usage.\n"
-	"\n"
-	"examples:\n"
-	"  periscope heap -p 1234 10                      what it allocates and keeps in 10 seconds\n"
-	"  periscope heap -p 1234 60 -o heap.pb.gz        for go tool pprof\n"
-	"  periscope heap -p 1234 60 --view outstanding --older 30s     what may be leaking\n"
-	"  periscope heap -p 1234 10 -o heap.svg --view peak -o peak.svg\n"
-	"  periscope heap -p 1234 -i 1 60                 who allocates, every second\n"
-	"  periscope heap -- ./program                    from the first instruction to the exit\n";
 
 struct options {
 	struct cli_common common;
@@ -93,7 +33,7 @@ struct options {
 	unsigned int type;			   /* enum heap_type */
 	bool type_given;
 	uint64_t min_size, max_size, max_live, temporary, older_ns;
-	bool alloc_only, per_thread, delta, force, no_requests;
+	bool alloc_only, per_thread, delta, force, no_requests, verdicts;
 	struct cli_request request;
 	double duty, max_overhead; /* per cent */
 	struct heap_recording record;
@@ -181,6 +121,8 @@ static int check(void *arg)
 	if (o->alloc_only && o->type_given && o->type > HEAP_ALLOC_SPACE)
 		return cli_usage("without frees (--alloc-only, --duty) there is no %s",
 				 heap_type_names[o->type]);
+	if (o->alloc_only && o->verdicts)
+		return cli_usage("without frees (--alloc-only, --duty) there are no verdicts");
 	if (o->alloc_only && o->record.path)
 		return cli_usage(
 			"without frees (--alloc-only, --duty) there is nothing to --record");
@@ -274,6 +216,7 @@ static int make_report(struct result *res, const struct heap_snapshot *s, bool b
 	const struct heap_report_options ro = {
 		.alloc_only = !capture_heap_sees_frees(res->capture),
 		.brief = brief,
+		.verdicts = res->o->verdicts,
 		.estimated = res->o->duty > 0 || res->st.duty > 0,
 		.started_ns = res->started_ns,
 	};
@@ -368,6 +311,9 @@ static int finish(struct result *res)
 		if (to_stdout || o->outputs[i].nr)
 			status |= write_view(res, &res->snapshot, i, &o->outputs[i], to_stdout);
 	}
+	if (o->request.begin && !capture_heap_routes(res->capture))
+		fputs("no requests: what is named by --request was not found in the command\n",
+		      stderr);
 	if (o->common.verbose)
 		cli_result_print_objects(capture_heap_target(res->capture),
 					 capture_heap_stacks(res->capture));
@@ -493,7 +439,7 @@ static bool may_narrow(const struct options *o)
 	for (int i = 0; i < HEAP_NR_VIEWS; i++)
 		if (i != HEAP_VIEW_HEAP && o->views[i])
 			return false;
-	return !o->type_given || o->type <= HEAP_ALLOC_SPACE;
+	return !o->verdicts && (!o->type_given || o->type <= HEAP_ALLOC_SPACE);
 }
 
 static int open_outputs(struct options *o)
@@ -525,6 +471,7 @@ static int run(void *arg)
 		.max_overhead = o->force ? 0 : o->max_overhead,
 		.may_narrow = may_narrow(o),
 		.requests = !o->no_requests,
+		.fates = o->verdicts,
 		.points = o->request.points,
 		.tell = tell,
 		.tell_arg = o,
@@ -581,11 +528,12 @@ static int heap_main(int argc, char **argv)
 		{ 0, "max-overhead", CLI_PERCENT, .percent = &o.max_overhead, .max = 1000000 },
 		{ 0, "force", CLI_FLAG, .flag = &o.force },
 		{ 0, "record", CLI_STRING, .string = &o.record.path },
+		{ 0, "verdicts", CLI_FLAG, .flag = &o.verdicts },
 		{ 0, "no-requests", CLI_FLAG, .flag = &o.no_requests },
 		CLI_REQUEST_OPTIONS(&o.request),
 	};
 	const struct cli_spec spec = {
-		.usage = usage_text,
+		.usage = heap_usage_text,
 		.groups = (CLI_CAPTURE & ~CLI_STACKS) | CLI_INTERVAL,
 		.options = rows,
 		.nr_options = ARRAY_SIZE(rows),

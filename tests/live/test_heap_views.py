@@ -196,6 +196,13 @@ class Full(heap.HeapTest):
         self.assertEqual(found["many"], [100003, 100003 * 32, 100003, 100003 * 32])
 
 
+    def test_no_memory_for_the_table(self):
+        """100 GB of kernel memory are refused, by whoever limits them."""
+        workload = self.known(1)
+        result = harness.periscope("heap", "--max-live", 1000000000, "-p", workload.pid, 1)
+        self.assert_refused(result, 1, "kernel memory", "lower --max-live")
+
+
 class Intervals(heap.HeapTest):
     def test_changes_add_up(self):
         directory = self.temp_dir()

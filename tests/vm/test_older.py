@@ -16,6 +16,7 @@ import test_attach
 import test_funcs
 import test_heap_counts
 import test_heap_requests
+import test_heap_verdicts
 import test_offcpu
 import test_requests
 import test_stacks
@@ -124,6 +125,10 @@ class HeapFromTheStart(Figures, test_heap_counts.FromTheStart):
 
 
 class HeapFromOutside(Figures, test_heap_counts.FromOutside):
+    pass
+
+
+class Verdicts(Figures, test_heap_verdicts.Known):
     pass
 
 
@@ -240,6 +245,7 @@ CLASSES = [
     HeapFromTheStart,
     HeapFromOutside,
     test_heap_requests.Named,
+    Verdicts,
     Requests,
     RequestDetails,
     FunctionCounts,

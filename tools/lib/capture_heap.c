@@ -55,6 +55,8 @@ static int prepare(struct capture_heap *c)
 		err = attach_prepare(b->progs.heap_return);
 	if (!err)
 		err = heap_requests_prepare(c);
+	if (!err)
+		err = heap_watch_prepare(c);
 	if (err)
 		return watch_fail(&c->watch, err, "cannot prepare the probes: %s", strerror(-err));
 	return watch_prepare(&c->watch, b->obj, &c->o.watch);
@@ -81,6 +83,8 @@ static int open_table(struct capture_heap *c)
 
 	if (!err)
 		err = heap_requests_open(c);
+	if (!err)
+		err = heap_watch_open(c);
 	return err ? watch_fail(&c->watch, err, "cannot map the kernel's tables: %s",
 				strerror(-err))
 		   : 0;
@@ -191,6 +195,7 @@ void capture_heap_free(struct capture_heap *c)
 	if (!c)
 		return;
 	heap_probes_release(&c->probes);
+	heap_watch_release(c);
 	request_probes_release(&c->requests);
 	for (size_t i = 0; i < ARRAY_SIZE(c->links); i++)
 		bpf_link__destroy(c->links[i]);
@@ -426,6 +431,7 @@ static int heap_start(void *capture)
 	c->probes.return_prog = bpf_program__fd(c->bpf->progs.heap_return);
 	c->probes.everywhere = c->o.watch.children || c->watch.target.nr_procs > HEAP_PROBES_OWN;
 	c->probes.away = true;
+	c->probes.fates = c->o.fates;
 	set_mode(c, c->o.duty > 0     ? HEAP_COUNT_SOMETIMES
 		    : c->o.alloc_only ? HEAP_COUNT_CALLS
 				      : HEAP_FOLLOW_ALL);
@@ -484,6 +490,7 @@ static int heap_poll(void *capture)
 	err = heap_requests_update(c);
 	if (err)
 		return err;
+	heap_watch_poll(c, now);
 	sweep(c, now);
 	heap_series_take(&c->series, &c->table, &c->watch.target, now, false);
 	if (c->record.writer)

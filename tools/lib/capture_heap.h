@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include "capture.h"
+#include "heap_fates.h"
 #include "heap_govern.h"
 #include "heap_routes.h"
 #include "heap_series.h"
@@ -39,6 +40,7 @@ struct capture_heap_options {
 	bool peak;	    /* follow the highest point */
 	bool record;	    /* for capture_heap_record() */
 	bool alloc_only;    /* count calls of malloc, look at no free and no result */
+	bool fates;	    /* keep how blocks end: by whom they are freed, and where */
 	double duty;	    /* likewise, and only this share of the time; 0: all the time */
 	/*
 	 * Tell apart what is allocated by route of the request that the thread works on, if the
@@ -87,6 +89,7 @@ struct capture_heap_stats {
 	uint64_t missed_hits; /* probe hits for which the kernel did not run the program */
 	uint64_t by_end[UNWIND_NR_ENDS]; /* allocations by how the walk of their stack ended */
 	uint64_t guessed;		 /* allocations with a frame found by frame pointers */
+	uint64_t lost_fates;		 /* frees of which it was not kept how they came about */
 	uint64_t lost_requests;		 /* without room: what they allocate is no request's */
 	uint64_t unprobed; /* processes that run another program whose allocator was not found */
 	size_t sites, stacks, threads;
@@ -134,6 +137,9 @@ bool capture_heap_sees_frees(const struct capture_heap *c);
 const struct stacks *capture_heap_stacks(const struct capture_heap *c);
 const struct heap_thread_name *capture_heap_thread(const struct capture_heap *c, uint32_t serial);
 const struct target *capture_heap_target(const struct capture_heap *c);
+
+/* With `fates`: how the blocks ended that were freed. Returns as heap_fates_read(). */
+int capture_heap_fates(const struct capture_heap *c, struct heap_fates *ret);
 
 /* What sites' routes are; NULL: the target has no probes that tell of requests. Until free. */
 const struct heap_routes *capture_heap_routes(const struct capture_heap *c);

@@ -10,12 +10,33 @@
 #include "heap_probes.h"
 #include "heap_record.h"
 #include "request_probes.h"
+#include "sym_fde.h"
 
 /* A process that runs another program: its allocator may be another, too. */
 struct execed {
 	pid_t pid;
 	uint32_t generation; /* of the mappings that it was looked for in */
 	uint64_t until_ns;
+};
+
+/* A function whose entries are watched. */
+struct heap_watched_function {
+	uint32_t object;
+	uint64_t start, end; /* addresses in the file */
+	uint64_t since_ns;   /* 0: it is not, for it cannot be probed, or was called too often */
+	uint64_t entries;
+	bool stepped;
+	struct attach attach;
+};
+
+struct heap_watched {
+	struct heap_watched_function items[HEAP_MAX_WATCHED];
+	size_t nr;
+	uint64_t *since;       /* by site, mapped; NULL: nothing is watched */
+	struct sym_fdes *fdes; /* by object */
+	size_t nr_fdes, cap_fdes;
+	uint64_t looked_ns;
+	unsigned int looks;
 };
 
 struct capture_heap {
@@ -33,6 +54,7 @@ struct capture_heap {
 	struct heap_record record; /* its writer NULL: none */
 	struct request_probes requests;
 	struct heap_routes routes;
+	struct heap_watched watched;
 	struct heap_cost cost;
 	enum heap_mode mode;
 	struct heap_duty duty;
@@ -51,6 +73,15 @@ int heap_requests_prepare(struct capture_heap *c);
 int heap_requests_open(struct capture_heap *c);
 int heap_requests_update(struct capture_heap *c);
 int heap_requests_check(struct capture_heap *c);
+
+/*
+ * Of capture_heap_watch.c, for captures that keep how blocks end: before the load, after it, every
+ * now and then, at the end. Return 0 or a negative errno.
+ */
+int heap_watch_prepare(struct capture_heap *c);
+int heap_watch_open(struct capture_heap *c);
+void heap_watch_poll(struct capture_heap *c, uint64_t now);
+void heap_watch_release(struct capture_heap *c);
 
 /* Allocations that were counted so far, as they were. */
 uint64_t capture_heap_count(const struct capture_heap *c);

@@ -82,6 +82,7 @@ int capture_heap_stats(struct capture_heap *c, struct capture_heap_stats *ret)
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
 		.missed_hits = missed_hits(bpf_program__fd(c->bpf->progs.heap_call)) +
 			       missed_hits(bpf_program__fd(c->bpf->progs.heap_return)),
+		.lost_fates = sum_cpus(fd, HEAP_STAT_NO_FATE),
 		.lost_requests = sum_cpus(fd, HEAP_STAT_NO_REQUEST),
 		.unprobed = c->unprobed,
 		.sites = s.nr,
@@ -151,6 +152,11 @@ void capture_heap_record_stats(const struct capture_heap *c, struct trace_writer
 	*ret = (struct trace_writer_stats){ 0 };
 	if (c->record.writer)
 		trace_writer_stats(c->record.writer, ret);
+}
+
+int capture_heap_fates(const struct capture_heap *c, struct heap_fates *ret)
+{
+	return heap_fates_read(ret, bpf_map__fd(c->bpf->maps.fates));
 }
 
 bool capture_heap_sees_frees(const struct capture_heap *c)

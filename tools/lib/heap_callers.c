@@ -30,6 +30,7 @@ void heap_callers_release(struct heap_callers *l)
 		free(l->items[i]);
 	}
 	free(l->items);
+	free(l->of_site);
 	*l = (struct heap_callers){ 0 };
 }
 
@@ -155,14 +156,17 @@ static int fill(struct build *b, const struct heap_snapshot *s)
 	while (b->nr_slots < 2 * s->nr + 2)
 		b->nr_slots *= 2;
 	b->slots = calloc(b->nr_slots, sizeof(*b->slots));
-	if (!b->slots)
+	b->l->of_site = calloc(s->nr + 1, sizeof(struct heap_caller *));
+	if (!b->slots || !b->l->of_site)
 		err = -ENOMEM;
 	for (size_t i = 0; i < s->nr && !err; i++) {
 		err = asked_by(b, &s->items[i], &function, &line);
 		if (!err)
 			err = find_caller(b, function, line, &caller);
-		if (!err)
-			add_site(b, b->l->items[caller], &s->items[i]);
+		if (err)
+			break;
+		b->l->of_site[i] = b->l->items[caller];
+		add_site(b, b->l->of_site[i], &s->items[i]);
 	}
 	free(b->slots);
 	return err;

@@ -19,6 +19,7 @@ struct heap_caller {
 	char *name;		 /* "function (file.c:123)", "function", "[no stack]" */
 	uint32_t function, line; /* of the profile; line 0: unknown */
 	struct heap_counts n;
+	size_t place;			    /* for who goes through them */
 	uint64_t smallest, largest;	    /* sizes asked for; classes' bounds where not known */
 	uint64_t by_class[HEAP_CLASSES];    /* allocations */
 	uint64_t lifetimes[HEAP_LIFETIMES]; /* of freed blocks, as struct heap_lifetimes */
@@ -27,6 +28,8 @@ struct heap_caller {
 struct heap_callers {
 	struct heap_caller **items;
 	size_t nr, cap;
+	/* The snapshot's sites, in its order: who asked. */
+	struct heap_caller **of_site;
 };
 
 /* Returns 0, or -ENOMEM. Release *ret on success. */

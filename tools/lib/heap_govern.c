@@ -12,7 +12,8 @@
  */
 #define FOLLOW_NS 560 /* an allocation, from its call to its return */
 #define FREE_NS	  160
-#define COUNT_NS  420 /* an allocation's call alone */
+#define FATE_NS	  1100 /* more, of one whose stack is walked (--verdicts) */
+#define COUNT_NS  420  /* an allocation's call alone */
 
 /* The same calls when only those of allocations are counted, without their returns. */
 static double price_of_counting(struct probe_budget *b)
@@ -29,11 +30,12 @@ static double price_of_counting(struct probe_budget *b)
 
 int heap_cost_measure(struct heap_cost *ret, struct heap_probes *p, const struct target *t)
 {
+	uint64_t free_ns = p->fates ? FREE_NS + FATE_NS : FREE_NS;
 	struct probe_budget b;
 	int err;
 
 	probe_budget_init(&b);
-	err = probe_budget_add_allocator(&b, p, FOLLOW_NS, FREE_NS, true);
+	err = probe_budget_add_allocator(&b, p, FOLLOW_NS, free_ns, true);
 	if (!err)
 		err = probe_budget_measure(&b, t);
 	if (!err)

@@ -48,7 +48,8 @@ struct heap_probes {
 	int call_prog, return_prog; /* descriptors; borrowed */
 	bool everywhere;
 	bool alloc_only;
-	bool away; /* only remember what is to be probed; heap_probes_place_all() does it */
+	bool fates; /* the program looks at where blocks are freed: what that costs matters */
+	bool away;  /* only remember what is to be probed; heap_probes_place_all() does it */
 	struct heap_probed *probed;
 	size_t nr_probed, cap_probed;
 	size_t nr_sites, nr_stepped; /* different ones; of these, single-stepped */

@@ -25,7 +25,7 @@ static double share(uint64_t part, uint64_t whole)
 /* ---------------------------------------------------------------- callers ---- */
 
 /* "64B", "16-80B" */
-static void put_sizes(struct report_table *t, const struct heap_caller *c)
+void heap_report_sizes(struct report_table *t, const struct heap_caller *c)
 {
 	char text[48];
 
@@ -114,11 +114,11 @@ static void add_callers(struct report *r, struct heap_callers *l, const struct h
 		report_add(t, (int64_t)c->n.allocs);
 		if (alloc_only) {
 			report_add_real(t, share(c->n.alloc_bytes, s->sum.alloc_bytes));
-			put_sizes(t, c);
+			heap_report_sizes(t, c);
 			continue;
 		}
 		report_add_real(t, share(c->n.temps, c->n.allocs));
-		put_sizes(t, c);
+		heap_report_sizes(t, c);
 		put_median_life(t, c->lifetimes);
 	}
 	if (l->nr > MAX_CALLERS)
@@ -337,6 +337,8 @@ void heap_report(struct report *r, const struct capture_heap *c, const struct he
 	add_callers(r, &callers, s, o->alloc_only);
 	if (!o->brief) {
 		heap_report_routes(r, c, s, o->alloc_only);
+		if (o->verdicts)
+			heap_report_verdicts(r, c, s, &callers);
 		add_sizes(r, c, &callers, o->estimated);
 		if (!o->alloc_only)
 			add_lifetimes(r, &callers, s);
@@ -391,5 +393,6 @@ void heap_summarize(struct summary *s, const struct capture_heap_stats *st, bool
 	unless_0(s, "exited", st->sum.exited);
 	unless_0(s, "unprobed-processes", st->unprobed);
 	unless_0(s, "lost-requests", st->lost_requests);
+	unless_0(s, "lost-fates", st->lost_fates);
 	unless_0(s, "lost-events", st->lost_events);
 }

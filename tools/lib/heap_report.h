@@ -18,6 +18,7 @@ struct summary;
 struct heap_report_options {
 	bool alloc_only;     /* nothing is known of frees */
 	bool estimated;	     /* the snapshot was scaled up */
+	bool verdicts;	     /* the capture has kept how blocks ended */
 	bool brief;	     /* for a terminal, again and again: the callers alone */
 	uint64_t started_ns; /* CLOCK_MONOTONIC: the series begins there */
 };
