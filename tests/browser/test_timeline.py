@@ -130,6 +130,14 @@ class Known(Page):
             of = sorted(l for end, l in latencies if at <= end < at + every)
             self.assertEqual(value, of[-(-99 * len(of) // 100) - 1] if of else 0)
         labels = self.js("periscope.made.counters.map(t=>t.label)")
+        # A total is shown as its rate between two readings.
+        track, readings = self.js(
+            "[periscope.made.counters.findIndex(t=>t.label==='time in the allocator'),periscope.t.counters"
+            ".filter(c=>periscope.t.counters_info[c.counter][0]==='time in the allocator').map(c=>"
+            "c.time.map((t,i)=>[t,c.value[i]]))[0]]")
+        (first, low), (second, high) = readings[:2]
+        self.assertIn(f"{100 * (high - low) / (second - first):.1f}",
+                      self.js(f"periscope.made.counters[{track}].value({(first + second) / 2})"))
         for label in ("resident memory", "heap in use", "time in the allocator"):
             self.assertIn(label, labels)
 
@@ -212,6 +220,29 @@ class Lossy(Page):
         self.assertEqual(self.pixel(x + 1, top + 21), [0xB3, 0x26, 0x1E])
 
 
+    def test_what_is_not_known_is_hatched(self):
+        """In red, where a thread's state is not known, and below requests that lack events."""
+        self.open("v=picture")
+        red = ("(()=>{const p=periscope.picture,r=p.ratio,[x,y,w,h]=%s;const d=p.ctx.getImageData(x*r,y*r,"
+               "w*r,h*r).data;let n=0;for(let i=0;i<d.length;i+=4)n+=d[i]>d[i+1]+60&&d[i]>d[i+2]+60;"
+               "return n})()")
+        thread, start, end = self.js(
+            "(()=>{let best=null;for(const th of periscope.t.threads)for(let i=0;i<th.states.n;i++)"
+            "if(!th.states.state[i]&&(!best||th.states.end[i]-th.states.start[i]>best[2]-best[1]))"
+            "best=[th.number,th.states.start[i],th.states.end[i]];return best})()")
+        self.js(f"periscope.go({{group:'threads',a:{start}-periscope.t.start,b:{end}-periscope.t.start}})")
+        self.browser.painted()
+        top = self.js(f"periscope.trackOf('t{thread}').at_y")
+        self.assertGreater(self.js(red % f"[20,{top + 2},300,12]"), 100)
+        track, start, end = self.js(
+            "(()=>{for(const t of periscope.made.requests)for(const q of t.lane.list)if(q.lost||q.partial)"
+            "return [t.id,q.start,q.end]})()")
+        self.js(f"periscope.go({{group:'requests',a:{start}-periscope.t.start,b:{end}-periscope.t.start}})")
+        self.browser.painted()
+        top = self.js(f"periscope.trackOf({json.dumps(track)}).at_y")
+        self.assertGreater(self.js(red % f"[20,{top + 17},300,6]"), 50)
+
+
 class Hostile(Page):
     events, hostile = 3000, HOSTILE
 
@@ -220,6 +251,8 @@ class Hostile(Page):
             self.open(f"v={view}&q=onerror")
             self.assertEqual(self.js("document.querySelectorAll('img').length"), 0)
         self.assertGreater(self.js("periscope.hits.list.length"), 2)
+        # Its own span, by name and argument, but none of its neighbours.
+        self.assertEqual(self.js("periscope.hits.list.filter(h=>h.row).length"), 1)
         name = "<img src=x onerror=alert(1)></script>\ufffd[31m\ufffd\ufffd]]>&amp;"
         self.assertEqual(self.js("periscope.t.threads.find(t=>t.tid===666).name"), name)
         self.browser.press("n")

@@ -228,6 +228,71 @@ class Picture(Page):
         top = [self.pixel(int(x), y + dy) for dy in range(36)].index([0x4A, 0x7F, 0xB5])
         self.assertLessEqual(top, 7, most)
 
+    def show(self, start, end, **more):
+        """Zoom to a stretch of time, with a little around it."""
+        margin = .1 * (end - start)
+        self.js(f"periscope.go(Object.assign({json.dumps(more)},{{a:{start - margin}-periscope.t.start,"
+                f"b:{end + margin}-periscope.t.start}}))")
+        self.browser.painted()
+
+    def test_requests_are_drawn_with_phases_and_states(self):
+        self.open("v=picture&group=requests")
+        phases = ["#8fb4e3", "#f2b279", "#9ad0a8", "#d8a4d6"]
+        states = ["", "#2f8f46", "#7dbb4f", "#f5b93c", "#e8862e", "#9a78c8", "#dde1e7", "#5b9bd9",
+                  "#c4634a", "#c2cad3", "#dc5b92", "#9aa7b4", "", "#e5b98c", "#e4e8ed", "#a85a46",
+                  "#f2cf94", "#d690b4"]
+        seen = set()
+        for nth in (0, 3, 50):
+            track, index, start, end = self.js(
+                "(()=>{const l=periscope.made.requests.at(-1),q=l.lane.list.filter(q=>q.counts)"
+                f"[Math.min({nth},l.lane.n-1)]||l.lane.list[0];return [l.id,q.index,q.start,q.end]}})()")
+            self.show(start, end)
+            for key, colors, dy in (("stateList", states, 20), ("phaseList", phases, 15)):
+                parts = self.js(f"periscope.t.requests[{index}].{key}.map(p=>[p.start,p.end,p.phase?"
+                                "p.phase-1:p.state,p.depth||0])")
+                self.assertGreater(len(parts), 2)
+                for begin, until, kind, depth in parts:
+                    x, y = self.place(track, f"({begin}+{until})/2", dy)
+                    if depth == 0 and (until - begin) / (end - start) * 500 > 4:
+                        r, g, b = self.pixel(round(x), round(y) + (0 if key == "stateList" else -13))
+                        self.assertEqual(f"#{r:02x}{g:02x}{b:02x}", colors[kind], (key, kind))
+                        seen.add(key)
+        self.assertEqual(seen, {"stateList", "phaseList"})
+        self.js("periscope.go({sel:'q'+periscope.slowest[0].index})")
+        self.assertRegex(self.text(".details"), r"Longest waits\s+[\d.]+\u202f.s ")
+
+    def test_runs_and_samples_are_drawn(self):
+        self.open("v=picture&group=cpus")
+        cpu, start, end, number = self.js(
+            "(()=>{const c=periscope.t.cpus[0],r=c.runs.reduce((a,b)=>b.end-b.start>a.end-a.start?b:a);"
+            "return ['c'+c.cpu,r.start,r.end,r.thread.number]})()")
+        self.show(start, end)
+        x, y = self.place(cpu, f"{start}+({end}-{start})*.9")
+        colors = self.js("['#8fb4e3','#f2b279','#9ad0a8','#d8a4d6','#e8d27a','#92cfd3','#e39a96','#b8b2e6']")
+        r, g, b = self.pixel(round(x), round(y))
+        self.assertEqual(f"#{r:02x}{g:02x}{b:02x}", colors[number % 8])
+        self.open("v=picture&group=threads")
+        thread, at = self.js("(()=>{const e=periscope.t.instants.find(e=>e.kind===30);"
+                             "return [e.thread.number,e.time]})()")
+        self.show(at - 1000, at + 1000)
+        x, y = self.place(f"t{thread}", str(at), 21)
+        self.assertEqual(self.pixel(round(x), round(y)), [0x5B, 0x62, 0x6D])
+        self.browser.click(x, y)
+        self.browser.painted()
+        self.assertEqual(self.js("periscope.item.start"), at)
+
+    def test_details_of_a_call(self):
+        self.open("v=picture&group=threads&q=fsync")
+        self.browser.press("n")
+        self.browser.painted()
+        self.assertIn("7, 0, 0", self.text(".details"))
+        self.assertIn("returned", self.text(".details"))
+        # Keys are for the picture, not while something else is being used.
+        before = self.js("[periscope.state.a,periscope.state.b]")
+        self.js("document.querySelector('select[aria-label=Route]').focus()")
+        self.browser.press("w")
+        self.assertEqual(self.js("[periscope.state.a,periscope.state.b]"), before)
+
     def test_hits_are_marked(self):
         self.open("v=picture&group=threads&q=fsync")
         self.js("periscope.step(1)")
