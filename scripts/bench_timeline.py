@@ -22,7 +22,6 @@ SECONDS = 10
 MOST_NS = 1000  # of CPU for an event, all in all
 MOST_MB = 128
 MOST_BYTES = 24  # on disk, an event
-ROUNDS = 3
 
 Got = collections.namedtuple("Got", "events lost bytes")
 Run = collections.namedtuple("Run", "got tool_ns peak_kb request_us requests")
@@ -193,7 +192,7 @@ def _row(recorder, runs, kernel_ns):
 
 
 def timeline(settings):
-    seconds, rounds = (2, 1) if settings.quick else (SECONDS, ROUNDS)
+    seconds, rounds = 2 if settings.quick else SECONDS, max(1, settings.pairs // 5)
     runs = {recorder: [] for recorder in RECORDERS}
     bare = []
     with Workbench() as bench:
@@ -225,7 +224,7 @@ def timeline(settings):
         "rows": [{key: None for key in ("events", "lost", "own", "bpf", "memory", "bytes")} | nothing,
                  *(_row(r, runs[r], kernel_ns if r is RECORDERS[0] else None) for r in RECORDERS)],
         "notes": [
-            f"The mixed load, no logins. Sums and medians of {rounds} recordings each. Targets of ours:",
+            f"The mixed load, no logins; {rounds} recordings each: sums, medians, the most memory. Targets:",
             f"nothing lost, {MOST_NS} ns of CPU an event (its own and in BPF), {MOST_MB} MB, {MOST_BYTES} bytes.",
             "perf trace has system calls alone, perf sched the scheduler of the whole machine, neither has",
             "stacks or requests; what perf says it lost is in chunks. A request's cost has the recorder's",

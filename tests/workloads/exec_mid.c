@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Works for 800 ms of CPU time, then becomes another program by execve: other mappings, another
- * name, the same PID.
+ * Works for 800 ms of CPU time, with 0 until SIGUSR1, then becomes another program by execve: other
+ * mappings, another name, the same PID.
  *
  * case plain: 800
  * stack: %main((;leaf_before)|(;cpu_ms(;.*)*))?
@@ -10,6 +10,14 @@
 #include <time.h>
 
 #include "workload.h"
+
+static volatile sig_atomic_t told;
+
+static void on_signal(int signo)
+{
+	(void)signo;
+	told = 1;
+}
 
 static unsigned long cpu_ms(void)
 {
@@ -27,13 +35,15 @@ FRAME void leaf_before(void)
 
 int main(int argc, char **argv)
 {
-	unsigned long until = cpu_ms() + strtoul(workload_arg(argc, argv, "800"), NULL, 10);
+	unsigned long for_ms = strtoul(workload_arg(argc, argv, "800"), NULL, 10);
+	unsigned long until = cpu_ms() + for_ms;
 	char path[8192];
 
 	workload_start(argc, argv);
 	workload_sibling(path, sizeof(path), "exec_after");
+	signal(SIGUSR1, on_signal);
 	workload_ready();
-	while (cpu_ms() < until)
+	while (for_ms ? cpu_ms() < until : !told)
 		leaf_before();
 	/* The alarm survives the exec; its handler is made anew. */
 	execl(path, "exec_after", NULL);

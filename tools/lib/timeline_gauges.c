@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -90,6 +91,24 @@ static int read_process(struct timeline_gauges *g, pid_t pid, struct timeline_re
 	return err;
 }
 
+/* Less than that is no step, but a clock that is kept exact. */
+#define CLOCK_STEP_NS 10000000
+
+static int tell_clock(struct timeline_gauges *g, struct timeline_records *r, uint64_t now)
+{
+	struct event e = { .time = now, .cpu = EVENT_NO_CPU, .kind = EVT_CLOCK };
+	struct timespec t;
+	int64_t differ;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	differ = t.tv_sec * INT64_C(1000000000) + t.tv_nsec - (int64_t)now_ns();
+	if (llabs(differ - g->clocks_differ) < CLOCK_STEP_NS)
+		return 0;
+	g->clocks_differ = differ;
+	e.clock.realtime = now + (uint64_t)differ;
+	return timeline_event(r, &e);
+}
+
 static int tell_allocs(struct timeline_gauges *g, struct timeline_records *r, uint64_t now)
 {
 	int err = 0;
@@ -109,7 +128,7 @@ static int tell_allocs(struct timeline_gauges *g, struct timeline_records *r, ui
 int timeline_gauges_finish(struct timeline_gauges *g, const struct target *t,
 			   struct timeline_records *r, uint64_t now)
 {
-	int err = 0;
+	int err = tell_clock(g, r, now);
 
 	g->read_at = now;
 	for (size_t i = 0; i < t->nr_procs && !err; i++)

@@ -4,7 +4,8 @@
 
 /*
  * What is told of the target's processes every now and then, as counters: memory, threads, page
- * faults, which are read then; calls of the allocator, if they are counted.
+ * faults, which are read then; calls of the allocator, if they are counted. And what the time of day
+ * is, at the begin and when somebody has set it.
  */
 
 #include <stdbool.h>
@@ -26,7 +27,8 @@ struct timeline_gauges {
 	} * items;
 	size_t nr, cap;
 	uint64_t read_at;
-	uint64_t allocs; /* of all processes */
+	uint64_t allocs;       /* of all processes */
+	int64_t clocks_differ; /* CLOCK_REALTIME less CLOCK_MONOTONIC, as last told */
 };
 
 /*

@@ -56,9 +56,6 @@ static void add_memory(struct report_section *section, const struct timeline_sum
 	if (s->counters[COUNTER_RSS].told)
 		report_fact(section, "rss_max", "resident memory at most", REPORT_BYTES,
 			    s->counters[COUNTER_RSS].max);
-	if (s->counters[COUNTER_HEAP].told)
-		report_fact(section, "heap_max", "heap at most", REPORT_BYTES,
-			    s->counters[COUNTER_HEAP].max);
 	if (!s->totals.allocs)
 		return;
 	report_fact(section, "allocations", "allocations", REPORT_COUNT, (int64_t)s->allocs);

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""The timeline beside perf and the load generator, and where it is hard: a thousand threads, numbers of
+threads that come again, another program in the same process, a clock that is set, a disk that is full.
+"""
+
+import collections
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import servers
+import tracefile
+
+from harness import REPO, Workload, periscope, wait_until
+from test_timeline import ROUNDS, Timeline, Told, ended
+
+sys.path.append(os.path.join(REPO, "tests", "convert"))
+import pftrace  # noqa: E402  pylint: disable=wrong-import-position
+
+
+class Hard(Timeline):
+    def tables(self, trace):
+        out = trace + ".tables"
+        self.assert_ok(periscope("convert", trace, "--format", "tables", "-o", out))
+        with open(out, encoding="utf-8") as file:
+            return json.load(file)["sections"]
+
+    def rows_of_threads(self, trace):
+        return self.tables(trace)["threads"]["tables"][0]["rows"]
+
+    def assert_covered(self, row):
+        """A thread's states add up to the time that it was there."""
+        states = sum(n for key, n in row.items() if key.endswith("_ns") and key != "total_ns")
+        self.assertLessEqual(abs(states - row["total_ns"]), 20, row)
+
+
+class AgainstPerf(Hard):
+    def test_runs_are_those_of_perf_sched_timehist(self):
+        """Both at once. A difference in a time is what is between two handlers of one event."""
+        with Told("timeline_known") as workload:
+            data = os.path.join(self.temp_dir(), "perf.data")
+            perf = subprocess.Popen(
+                ["perf", "sched", "record", "-m", "4096", "-a", "-o", data, "--", "sleep", "60"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            self.addCleanup(perf.wait)
+            self.addCleanup(lambda: perf.poll() is None and perf.kill())
+            tool = self.record(workload)
+            wait_until(lambda: os.path.exists(data) and os.path.getsize(data), 20, "perf")
+            workload.go()
+            workload.lines_until("done")
+            self.assert_ok(ended(tool))
+            perf.send_signal(signal.SIGINT)
+            perf.wait(60)
+        text = subprocess.run(
+            ["perf", "sched", "timehist", "-i", data, "-p", str(workload.pid)],
+            capture_output=True, text=True, timeout=100, check=False,
+        ).stdout  # fmt: skip
+        theirs = collections.defaultdict(list)
+        # time cpu task[tid/pid] wait-time sch-delay run-time, in ms
+        for tid, run in re.findall(r"\[(\d+)(?:/\d+)?\] +[0-9.]+ +[0-9.]+ +([0-9.]+)", text):
+            theirs[int(tid)].append(float(run) * 1e6)
+        out = tool.trace + ".pftrace"
+        self.assert_ok(periscope("convert", tool.trace, "-o", out))
+        ours = collections.defaultdict(list)
+        for run in sorted(pftrace.Pftrace(out).runs, key=lambda run: run.start):
+            ours[run.tid].append(run.end - run.start)
+        self.assertEqual(len(theirs), 2, text[:1000])
+        for tid, runs in theirs.items():
+            self.assertEqual(len(ours[tid]), len(runs), (tid, runs, ours[tid]))
+            self.assertGreater(len(runs), ROUNDS // 2)
+            close = [abs(a - b) < 100000 for a, b in zip(ours[tid], runs)]
+            self.assertGreater(sum(close), 0.9 * len(close), list(zip(ours[tid], runs)))
+
+
+class AgainstTheLoad(Hard):
+    def test_requests_are_the_load_generators(self):
+        server = servers.coworkingd(self)
+        tool = self.record(server.process)
+        sent = servers.load(server, "mix", "--seconds", "1")
+        result = ended(tool)
+        self.assert_ok(result)
+        self.assertEqual(result.summary["lost"], 0, result)
+        sections = self.tables(tool.trace)
+        latency = next(t for t in sections["requests"]["tables"] if t["key"] == "latency")
+        seen = collections.Counter()
+        for row in latency["rows"]:
+            seen[re.sub(":id", "*", row["route"])] += row["requests"]
+            self.assertEqual((row["partial"], row["lost"], row["failed"]), (0, 0, 0), row)
+        self.assertEqual(seen, collections.Counter(sent))
+        # A part of it for Perfetto keeps the rules, by a strict reader and by Google's.
+        out = tool.trace + ".pftrace"
+        self.assert_ok(periscope("convert", tool.trace, "--to", "500ms", "-o", out))
+        found = {s.category[0] for s in pftrace.Pftrace(out).slices if s.category}
+        self.assertLessEqual({"request", "phase", "state", "syscall", "sql"}, found)
+        with open(out, "rb") as file:
+            raw = subprocess.run(["protoc", "--decode_raw"], stdin=file, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE, timeout=120, check=False)
+        self.assertEqual(raw.returncode, 0, raw.stderr)
+
+
+class Threads(Hard):
+    def test_a_thousand(self):
+        with Workload("many_threads") as workload:
+            tool = self.record(workload)
+            time.sleep(0.5)
+            result = ended(tool)
+        self.assert_ok(result)
+        self.assertEqual(result.summary["lost"], 0, result)
+        rows = self.rows_of_threads(tool.trace)
+        self.assertEqual(len({row["tid"] for row in rows}), 1001)
+        for row in rows:
+            self.assert_covered(row)
+        busy = [row for row in rows if row["execution_ns"] > 0.1 * row["total_ns"]]
+        self.assertLessEqual(len(busy), 3)
+
+    def test_numbers_that_come_again(self):
+        with Told("tid_reuse") as workload:
+            tool = self.record(workload)
+            workload.go()
+            told = workload.lines_until("done")
+            _, events = self.finish(tool)
+        turns = [line.split() for line in told if line.startswith("turn")]
+        self.assertEqual(len(turns), 4, told)
+        self.assertEqual(len({tid for _, _, tid in turns}), 1)
+        rows = {row["thread"]: row for row in self.rows_of_threads(tool.trace)
+                if row["thread"].startswith("turn")}
+        self.assertEqual(sorted(rows), ["turn0", "turn1", "turn2", "turn3"])
+        for row in rows.values():
+            self.assertEqual(row["tid"], int(turns[0][2]))
+            self.assert_covered(row)
+        calls = [e for e in events if e.get("cat") == "syscall" and e["name"] == "getppid"
+                 and e["tid"] == int(turns[0][2])]
+        self.assertEqual(len(calls), 101 + 103 + 107 + 109)
+        # Each thread has its own calls, besides what libc does for it.
+        own = [rows[f"turn{n}"]["syscalls"] - calls for n, calls in enumerate((101, 103, 107, 109))]
+        self.assertLess(max(own) - min(own), 3, own)
+
+    def test_another_program_in_the_same_process(self):
+        with Workload("exec_mid", ["0"]) as workload:
+            tool = self.record(workload)
+            time.sleep(0.5)  # some samples
+            os.kill(workload.pid, signal.SIGUSR1)
+            comm = f"/proc/{workload.pid}/comm"
+
+            def seen():
+                with open(comm, encoding="ascii") as name:
+                    return name.read() == "exec_after\n"
+
+            wait_until(seen, 30, "exec")
+            time.sleep(0.5)
+            result = ended(tool)
+        self.assert_ok(result)
+        self.assertEqual(result.summary["lost"], 0, result)
+        trace = tracefile.Trace(tool.trace)
+        execs = [e for e in trace.events if e.kind == "exec"]
+        self.assertEqual([(e.tid, e.fields["name"]) for e in execs], [(workload.pid, "exec_after")])
+        functions = {True: set(), False: set()}
+        for e in trace.events:
+            if e.kind == "sample":
+                functions[e.time > execs[0].time].update(trace.stack(e.fields["stack"]))
+        self.assertIn("leaf_before", functions[False])
+        self.assertIn("leaf_after", functions[True])
+        self.assertNotIn("leaf_before", functions[True])
+        row, = self.rows_of_threads(tool.trace)
+        self.assertEqual(row["thread"], "exec_after")
+        self.assert_covered(row)
+
+
+class Clocks(Hard):
+    STEP = 5_000_000_000
+
+    @staticmethod
+    def set_back(by):
+        time.clock_settime_ns(time.CLOCK_REALTIME, time.clock_gettime_ns(time.CLOCK_REALTIME) - by)
+
+    def test_time_of_day_is_set_back_and_forth(self):
+        with Told("timeline_known") as workload:
+            tool = self.record(workload)
+            workload.go()
+            time.sleep(0.25)  # the clock is looked at every 100 ms
+            self.set_back(self.STEP)
+            try:
+                time.sleep(0.25)
+            finally:
+                self.set_back(-self.STEP)
+            time.sleep(0.25)
+            workload.lines_until("done")
+            result = ended(tool)
+        self.assert_ok(result)
+        self.assertEqual((result.summary["lost"], result.summary.get("bad", 0)), (0, 0), result)
+        trace = tracefile.Trace(tool.trace)
+        clocks = [e.fields["realtime"] - e.time for e in trace.events if e.kind == "clock"]
+        self.assertEqual(len(clocks), 3, clocks)
+        for before, after, step in zip(clocks, clocks[1:], (-self.STEP, self.STEP)):
+            self.assertAlmostEqual(after - before, step, delta=self.STEP / 10)
+        calls = collections.Counter(e.fields["nr"] for e in trace.events if e.kind == "syscall_enter")
+        getppid = next(nr for nr, name in trace.syscalls.items() if name == "getppid")
+        self.assertEqual(calls[getppid], ROUNDS * 7)
+        for row in self.rows_of_threads(tool.trace):
+            self.assert_covered(row)
+
+
+class FullDisk(Hard):
+    def test_while_it_streams(self):
+        """It ends, says why, and what is on the disk can be read."""
+        folder = self.temp_dir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], check=True)
+        self.addCleanup(subprocess.run, ["umount", folder], check=True)
+        trace = os.path.join(folder, "t.periscope")
+        with Workload("waits", ["handoff"]) as workload:
+            result = periscope("timeline", "-p", workload.pid, "-o", trace, "60")
+        self.assert_refused(result, 1, "cannot write the trace: No space left")
+        self.assertGreater(os.path.getsize(trace), 100000)
+        report = periscope("convert", trace)
+        self.assert_ok(report)
+        self.assertIn("was not finished", report.out)
+        self.assertRegex(report.out, r"events +[1-9][0-9]{3}")
