@@ -5,9 +5,11 @@
  *
  * case early: early
  * stack: %main;run;generated code \(1\)
+ * stack: %main;run;generated code \(1\);%signal(;.*){0,5}
  *
  * case late: late
  * stack: %main;run;generated code \(1\)
+ * stack: %main;run;generated code \(1\);%signal(;.*){0,5}
  *
  * early: the name is there before the code; late: half a second later, with more code.
  */
