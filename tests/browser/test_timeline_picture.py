@@ -318,6 +318,17 @@ class Picture(Page):
 class Dense(Page):
     events = 300000
 
+    def test_p99(self):
+        """Of what ended in each tenth of a second."""
+        self.open("v=picture")
+        latencies = self.js("periscope.t.requests.filter(q=>q.counts).map(q=>[q.end,q.latency])")
+        times, values = self.js("[periscope.p99s.time,periscope.p99s.value]")
+        every = self.js("periscope.p99s.every")
+        for at, value in zip(times, values):
+            of = sorted(l for end, l in latencies if at <= end < at + every)
+            self.assertEqual(value, of[-(-99 * len(of) // 100) - 1] if of else 0)
+        self.assertGreater(len(values), 10)
+
     def test_narrow_hits_are_marked(self):
         """What is narrower than a pixel is seen from afar, too."""
         self.open("v=picture&q=fsync")
