@@ -54,6 +54,9 @@ END { clear(@site); clear(@bytes); clear(@size); }
 """
 
 
+PROBES = SCRIPT.count("probe:LIBC")
+
+
 def libc_code(pid):
     """(path, start, end, offset in the file) of libc's code in the process."""
     with open(f"/proc/{pid}/maps", encoding="ascii") as maps:
@@ -117,6 +120,17 @@ def start_periscope(bench, settings, pid, *options):
     return process, home
 
 
+def _probes(process):
+    """How many perf events the process has open: one for each probe, and some for its output."""
+    found = 0
+    for fd in os.listdir(f"/proc/{process.pid}/fd"):
+        try:
+            found += "perf_event" in os.readlink(f"/proc/{process.pid}/fd/{fd}")
+        except OSError:
+            continue
+    return found
+
+
 def start_bpftrace(bench, pid):
     """Returns (process, the file of its results)."""
     home = bench.directory()
@@ -126,6 +140,7 @@ def start_bpftrace(bench, pid):
     environment = dict(os.environ, BPFTRACE_MAP_KEYS_MAX="1000000")
     command = [find_program("bpftrace"), "-q", "-p", str(pid), "-o", os.path.join(home, "out"), script]
     process = bench.spawn(command, stop=signal.SIGINT, env=environment)
+    wait_for(lambda: _probes(process) >= PROBES, 30, "bpftrace to attach", process)
     wait_for(lambda: len(breakpoints(pid)) >= 4, 30, "bpftrace to attach", process)
     time.sleep(0.5)
     return process, os.path.join(home, "out")
@@ -167,7 +182,7 @@ class Loop:
             cost = self.window()
             self._bench.stop(process)
             if not bpftrace_calls(out):
-                raise CannotMeasure("bpftrace saw nothing")
+                raise CannotMeasure(f"bpftrace saw nothing: {self._end_of(out)}")
             return cost
         process, home = start_periscope(self._bench, self._settings, self.pid, *OURS[tool])
         if not OURS[tool]:
@@ -177,6 +192,11 @@ class Loop:
         if not os.path.exists(os.path.join(home, "stats")):
             raise CannotMeasure(f"{tool} has failed")
         return cost
+
+    @staticmethod
+    def _end_of(path):
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()[-300:].strip()
 
     def find_sites(self):
         self.with_tool("periscope heap")

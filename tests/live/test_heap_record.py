@@ -185,6 +185,35 @@ class Exact(RecordTest):
         self.assertIn(f"{exe} 60 2 1", recorded.command())
 
 
+class Lines(RecordTest):
+    """The lines themselves, for machines without heaptrack."""
+
+    def test_eight_threads(self):
+        path = os.path.join(self.temp_dir(), "heap.periscope")
+        exe = os.path.join(harness.WORKLOADS, "heap_known")
+        result = harness.periscope(
+            "heap", *heap.FORCE, "--record", path, "--", exe, 60, 8, 1, timeout=60
+        )
+        summary = self.assert_exact(result)
+        self.assertEqual(summary["record-lost"], 0)
+        recorded = Recorded(self, path)
+        self.assert_ok(recorded.result)
+        sizes, given, held, peak = [], 0, 0, 0
+        for line in recorded.lines():
+            letter, *words = line.split(" ")
+            if letter == "a":
+                sizes.append(int(words[0], 16))
+            elif letter == "+":
+                given += 1
+                held += sizes[int(words[0], 16)]
+                peak = max(peak, held)
+            elif letter == "-":
+                held -= sizes[int(words[0], 16)]
+        self.assertEqual(given, summary["allocations"])
+        self.assertEqual(held, summary["in-use-bytes"])
+        self.assertGreaterEqual(peak, held)
+
+
 class Losses(RecordTest):
     def test_too_fast(self):
         """A tool that does not get to read: what is missing is counted, in its place, and said."""

@@ -15,6 +15,7 @@ import unittest
 import test_attach
 import test_funcs
 import test_heap_counts
+import test_heap_record
 import test_heap_requests
 import test_heap_verdicts
 import test_offcpu
@@ -244,6 +245,7 @@ CLASSES = [
     ReturnProbes,
     HeapFromTheStart,
     HeapFromOutside,
+    test_heap_record.Lines,
     test_heap_requests.Named,
     Verdicts,
     Requests,
