@@ -15,6 +15,7 @@ from bench_heap_loop import (
     bpftrace_calls,
     breakpoints,
     loop_table,
+    still_there,
     start_bpftrace,
     start_periscope,
 )
@@ -233,9 +234,10 @@ def _detach_ms(bench, settings, pid):
     """From SIGINT until no probe is left in libc's code."""
     process, _ = start_periscope(bench, settings, pid)
     time.sleep(0.3)
+    sites = breakpoints(pid)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    while breakpoints(pid):
+    while still_there(pid, sites):
         if time.monotonic() - began > 20:
             raise CannotMeasure("the probes stay")
     took = time.monotonic() - began
