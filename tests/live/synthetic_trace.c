@@ -5,7 +5,8 @@
  *   synthetic_trace OUT EVENTS LOSE LOOPS [NAME]
  *
  * Prints what is in it as JSON. NAME: a further thread of this name, a span of this name with an
- * argument of this text, a request with it as its path, and a trigger of a flight recorder.
+ * argument of this text (after one that has nothing of it), a request with it as its path, and a
+ * trigger of a flight recorder.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +48,8 @@ static int add_hostile(struct trace_writer *w, uint64_t time, const char *text)
 	struct event_arg path = { .name = trace_writer_string(w, "path"),
 				  .type = EVENT_ARG_TEXT,
 				  .text = text };
+	const uint32_t quiet = trace_writer_string(w, "quiet");
+	struct event_arg calm = { .name = quiet, .type = EVENT_ARG_TEXT, .text = "calm" };
 	const struct event events[] = {
 		{ .kind = EVT_THREAD, .thread = { SYNTHETIC_PID, name } },
 		{ .kind = EVT_SWITCH_IN, .in = { 0 } },
@@ -54,6 +57,8 @@ static int add_hostile(struct trace_writer *w, uint64_t time, const char *text)
 		  .begin = { 666, name, EVENT_REQUEST_RUNS },
 		  .nr_args = 1,
 		  .args = &path },
+		{ .kind = EVT_SPAN_BEGIN, .span = { quiet, quiet }, .nr_args = 1, .args = &calm },
+		{ .kind = EVT_SPAN_END, .span = { quiet } },
 		{ .kind = EVT_SPAN_BEGIN, .span = { name, name }, .nr_args = 1, .args = &path },
 		{ .kind = EVT_SPAN_END, .span = { name } },
 		{ .kind = EVT_TRIGGER, .trigger = { name, 666 } },

@@ -169,7 +169,7 @@ function steps(ups, downs) {
 	return c;
 }
 
-const BLOCK = 64;
+const BLOCK = 16;
 
 // The highest of a counter's values [from, to): exact, at the price of a few blocks.
 function mostOf(counter, from, to) {

@@ -305,14 +305,14 @@ function drawAll(app) {
 	drawTracks(app, true);
 	p.finish();
 	for (const e of app.t.marks) {
-		const x = p.x(e.time);
+		const x = Math.round(p.x(e.time));
 		if (x < 0 || x > p.width) continue;
 		const text = e.name || app.t.kinds[e.kind];
 		// Over the ruler's figures.
 		ctx.fillStyle = p.colors.raised;
 		ctx.fillRect(x, 0, ctx.measureText(text).width + 8, p.top - 6);
 		ctx.fillStyle = p.colors.hit;
-		ctx.fillRect(x, 0, 1.5, p.height);
+		ctx.fillRect(x, 0, 2, p.height);
 		ctx.fillText(text, x + 4, 12);
 	}
 	if (s.rb > s.ra) {
