@@ -14,27 +14,34 @@ struct {
 /* Most texts are short: two sizes of records, for a reservation is of constant size. */
 #define SHORT_TEXT 64
 
+/* `size` of the text, a constant. */
+static __always_inline void fill_text(struct timeline_record *r, __u32 id, const __u64 *v,
+				      const char *text, __u32 size, long bytes)
+{
+	r->site = id;
+	r->words = TIMELINE_WORDS;
+	__builtin_memcpy(r->v, v, sizeof(r->v));
+	r->bytes = bytes > 0 ? bytes : 0; /* 0: not readable */
+	__builtin_memcpy(r->text, text, size);
+	submit(r);
+}
+
 static __always_inline void put_text(__u32 kind, __u32 tid, __u32 id, const __u64 *v, __u64 from)
 {
 	char text[TIMELINE_TEXT] = { 0 };
 	long bytes = bpf_probe_read_user_str(text, sizeof(text), (void *)from);
 	struct timeline_record *r;
 
-	if (bytes <= SHORT_TEXT)
+	/* Two ways to the end: Linux 6.1 does not remember which size goes with which length. */
+	if (bytes <= SHORT_TEXT) {
 		r = reserve(kind, tid, TIMELINE_HEAD + TIMELINE_WORDS * 8 + SHORT_TEXT);
-	else
-		r = reserve(kind, tid, sizeof(*r));
-	if (!r)
+		if (r)
+			fill_text(r, id, v, text, SHORT_TEXT, bytes);
 		return;
-	r->site = id;
-	r->words = TIMELINE_WORDS;
-	__builtin_memcpy(r->v, v, sizeof(r->v));
-	r->bytes = bytes > 0 ? bytes : 0; /* 0: not readable */
-	__builtin_memcpy(r->text, text, SHORT_TEXT);
-	if (bytes > SHORT_TEXT)
-		__builtin_memcpy(r->text + SHORT_TEXT, text + SHORT_TEXT,
-				 TIMELINE_TEXT - SHORT_TEXT);
-	submit(r);
+	}
+	r = reserve(kind, tid, sizeof(*r));
+	if (r)
+		fill_text(r, id, v, text, sizeof(text), bytes);
 }
 
 /* A power of two, for the verifier to see that an index is below it. */
