@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Runs the live tests: python3 tests/live/run.py BUILD_DIR [WORD ...]
 
-As root, on the running kernel. Words choose tests whose name holds one of them. A line a test, what
-failed at length at the end, and a last line "live: N passed, N failed". No test is skipped: what a
+As root, on the running kernel. Words choose tests whose name holds one of them; without words each
+file of tests is a process, two at a time. A line a test, what failed at length at the end (of its
+file), and a last line "live: N passed, N failed". No test is skipped: what a
 test needs and this machine lacks is a failure.
 """
 
@@ -13,7 +14,13 @@ import sys
 import time
 import unittest
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(HERE))
+import side_by_side  # noqa: E402
+
 TEST_SECONDS = 120
+AT_ONCE = 2
 
 
 class TestTimeout(Exception):
@@ -85,13 +92,13 @@ def main():
     if os.geteuid() != 0:
         print("live tests: need root", file=sys.stderr)
         return 1
+    if len(sys.argv) == 2:
+        return side_by_side.run(__file__, sys.argv[1], AT_ONCE)
     os.environ["PERISCOPE_BUILD"] = sys.argv[1]
-    here = os.path.dirname(os.path.abspath(__file__))
-    sys.dont_write_bytecode = True
-    sys.path.insert(0, here)
+    sys.path.insert(0, HERE)
     signal.signal(signal.SIGALRM, on_alarm)
 
-    tests = list(flatten(unittest.TestLoader().discover(here, "test_*.py", here)))
+    tests = list(flatten(unittest.TestLoader().discover(HERE, "test_*.py", HERE)))
     words = sys.argv[2:]
     if words:
         tests = [test for test in tests if any(word in test.id() for word in words)]

@@ -8,16 +8,15 @@ without root they are skipped, as root nothing is. (Only what makes no sense in 
 skipped there.) The last line is "server: N passed, N failed".
 """
 
-import concurrent.futures
-import glob
 import os
-import re
-import subprocess
 import sys
 import unittest
 
 AT_ONCE = 3
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(HERE))
+import side_by_side  # noqa: E402
 
 
 def flatten(suite):
@@ -33,35 +32,12 @@ def name_of(test):
     return getattr(test, "test_case", test).id()
 
 
-def all_files(build):
-    """Every file of tests, each in a process; what it printed follows when it has ended."""
-    passed = failed = 0
-
-    def run(path):
-        word = os.path.basename(path)[:-len("py")]  # with the dot: no other's name begins so
-        return subprocess.run([sys.executable, __file__, build, word], text=True, check=False,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        paths = sorted(glob.glob(os.path.join(HERE, "test_*.py")))
-        for done in concurrent.futures.as_completed([pool.submit(run, path) for path in paths]):
-            told = re.search(r"^server: (\d+) passed, (\d+) failed\n\Z", done.result().stdout, re.M)
-            print(done.result().stdout[:told and told.start()], end="", flush=True)
-            passed += int(told[1]) if told else 0
-            failed += int(told[2]) if told else 1
-            if told and done.result().returncode and told[2] == "0":
-                failed += 1
-    print("server: %d passed, %d failed" % (passed, failed))
-    return 1 if failed or not passed else 0
-
-
 def main():
     if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
         sys.exit("usage: tests/server/run.py BUILD_DIR [WORD ...]")
     if len(sys.argv) == 2:
-        return all_files(sys.argv[1])
+        return side_by_side.run(__file__, sys.argv[1], AT_ONCE)
     os.environ["BUILD_DIR"] = os.path.abspath(sys.argv[1])
-    sys.dont_write_bytecode = True
     sys.path.insert(0, HERE)
     import harness  # pylint: disable=import-outside-toplevel
 
