@@ -17,6 +17,7 @@
 #include "funcs.h"
 #include "hist.h"
 #include "probe.bpf.h"
+#include "sched_notes.bpf.h"
 #include "stack_ids.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -41,6 +42,7 @@ struct func_call {
 struct func_thread {
 	__u64 off_cpu;	 /* sum of what is over */
 	__u64 off_since; /* switched out then; 0: it runs */
+	__u64 arrived;	 /* on its CPU; 0: not known */
 	__u32 depth;
 	__u32 reserved;
 	struct alloc_use alloc;
@@ -358,6 +360,18 @@ static __always_inline bool is_ours(struct target_ids ids)
 	return (targ_tgid && !filter_tids) ? ids.tgid == targ_tgid : target_lookup(ids) != NULL;
 }
 
+/* The thread, the current one, is on a CPU, whether or not that it came there was reported. */
+static __always_inline void be_on_cpu(struct func_thread *th, __u64 t)
+{
+	__u64 since = th->off_since;
+
+	if (!since)
+		return;
+	th->off_cpu += noted_arrival(bpf_get_current_task_btf(), since, t) - since;
+	th->off_since = 0;
+	count(FUNCS_UNREPORTED);
+}
+
 SEC("uprobe")
 int func_entry(struct pt_regs *ctx)
 {
@@ -386,8 +400,10 @@ int func_entry(struct pt_regs *ctx)
 	if (!(*info & FUNC_RETURNS))
 		return 0;
 	th = thread_get(ids.tid);
-	if (th)
-		push(th, func, probe_cfa(ctx, cookie), stack);
+	if (!th)
+		return 0;
+	be_on_cpu(th, bpf_ktime_get_ns());
+	push(th, func, probe_cfa(ctx, cookie), stack);
 	return 0;
 }
 
@@ -476,6 +492,7 @@ int func_return(struct pt_regs *ctx)
 		return 0;
 	}
 	th->depth = n;
+	be_on_cpu(th, t);
 	ns = t - call->began;
 	off = th->off_cpu - call->off_cpu;
 	returned(th, call, ns, off < ns ? ns - off : 0, ids);
@@ -500,13 +517,20 @@ SEC("tp_btf/sched_switch")
 int BPF_PROG(func_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct func_thread *th = caller(prev);
+	__u64 t = bpf_ktime_get_ns();
 
-	if (th)
-		th->off_since = bpf_ktime_get_ns();
+	if (th) {
+		be_on_cpu(th, t);
+		if (th->arrived)
+			learn_offset(prev, th->arrived);
+		th->arrived = 0;
+		th->off_since = t;
+	}
 	th = caller(next);
 	if (th && th->off_since) {
-		th->off_cpu += bpf_ktime_get_ns() - th->off_since;
+		th->off_cpu += t - th->off_since;
 		th->off_since = 0;
+		th->arrived = t;
 	}
 	return 0;
 }

@@ -88,6 +88,7 @@ enum func_lost {
 	FUNCS_LOST_VALUES,  /* calls whose argument's value had no room */
 	FUNCS_LOST_ARGS,    /* calls whose argument is not known where the function is probed */
 	FUNCS_STRAY,	    /* returns of calls that nobody saw: from before the capture */
+	FUNCS_UNREPORTED,   /* switches that the scheduler's notes stood in for */
 	FUNCS_STATS,
 };
 

@@ -10,10 +10,7 @@
  * A wake-up is taken from sched_waking, in the context of who wakes. It may come just before the
  * sched_switch of the wait that it ends, on another CPU; therefore it is only noted, whatever the
  * thread is doing, and looked at when the wait is over.
- *
- * There are kernels that do not report what happens while some tasks of theirs are current, and so
- * miss wake-ups by interrupts that meet them and switches from them to others. Of such a wait the
- * scheduler's own notes tell when it ended; its clock's distance to ours is learnt from the others.
+ * Of a wait whose end was not reported the scheduler's own notes tell it (sched_notes.bpf.h).
  */
 #include "vmlinux/vmlinux.h"
 
@@ -148,10 +145,8 @@ static __always_inline void arrive_unseen(struct offcpu_thread *t, const struct 
 {
 	bool woken = t->doing == OFFCPU_IS_BLOCKED && t->woken > t->since;
 	bool blocked = t->doing == OFFCPU_IS_BLOCKED && !woken;
-	__u64 from = woken ? t->woken : t->since, arrival = now;
+	__u64 from = woken ? t->woken : t->since, arrival = noted_arrival(task, from, now);
 
-	if (bpf_core_field_exists(task->sched_info))
-		arrival = noted_time(task->sched_info.last_arrival, from, now);
 	/* When it was woken, if that was not reported either, nobody knows. */
 	end_wait(t, blocked ? arrival : from, arrival);
 	t->doing = OFFCPU_IS_RUNNING;
@@ -175,8 +170,8 @@ static __always_inline void leave(void *ctx, struct task_struct *task, __u32 sta
 	}
 	if (t->doing != OFFCPU_IS_RUNNING)
 		arrive_unseen(t, task, now);
-	else if (t->arrived && bpf_core_field_exists(task->sched_info))
-		clock_offset = t->since - task->sched_info.last_arrival;
+	else if (t->arrived)
+		learn_offset(task, t->since);
 	t->running += in_window(t->since, now);
 	t->since = now;
 	t->arrived = false;

@@ -5,6 +5,7 @@
 /* When a wait ended, how much of it counts, and what waits have taken so far. */
 
 #include "offcpu.h"
+#include "sched_notes.bpf.h"
 #include "target.bpf.h"
 
 #define UNREPORTED_NS 100000 /* no wake-up is that long before the wait that it ends */
@@ -16,9 +17,8 @@ const volatile __u64 filter_max_ns = ~0ULL;
 __u64 window_start = ~0ULL, window_end = ~0ULL; /* CLOCK_MONOTONIC */
 __u64 new_keys;					/* elements of `waits` ever made */
 __u64 lost_waits;
-__u64 lost_ns;	    /* waited, but not in `waits` */
-__u64 clock_offset; /* CLOCK_MONOTONIC - the scheduler's clock; 0: unknown */
-__u64 unreported;   /* wake-ups and switches that the scheduler's notes stood in for */
+__u64 lost_ns;	  /* waited, but not in `waits` */
+__u64 unreported; /* wake-ups and switches that the scheduler's notes stood in for */
 
 /*
  * Two banks: user space puts the one in the place of the other, after which the kernel waits until
@@ -83,15 +83,6 @@ static __always_inline void count_waits(const struct offcpu_key *key, const stru
 	__sync_fetch_and_add(&sum->waits, v->waits);
 	__sync_fetch_and_add(&sum->blocked, v->blocked);
 	__sync_fetch_and_add(&sum->runnable, v->runnable);
-}
-
-/* A time on the scheduler's clock, held between two on ours; the later one when it is unknown. */
-static __always_inline __u64 noted_time(__u64 noted, __u64 from, __u64 to)
-{
-	noted += clock_offset;
-	if (!clock_offset || noted > to)
-		return to;
-	return noted > from ? noted : from;
 }
 
 /*

@@ -60,6 +60,7 @@ static __always_inline void end_piece(struct request_thread *th, __u32 tid, __u6
 		return;
 	r->hits++;
 	add_use(th, r);
+	be_on_cpu(&key, r, tid, t);
 	leave(&key, r, tid, t);
 }
 

@@ -173,6 +173,7 @@ struct request_thread {
 	__u64 faults, device_faults; /* of the task, when it began to */
 	__u64 committed;	     /* when its last commit was done */
 	struct alloc_use alloc;	     /* since it began to work on the request */
+	__u64 arrived;		     /* on its CPU; 0: not known */
 	__u64 texts;		     /* statements of numbers below 64 whose text was sent */
 	__u32 nr_stmts;
 	__u32 reserved;

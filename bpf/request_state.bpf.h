@@ -14,6 +14,7 @@
  */
 
 #include "request_open.bpf.h"
+#include "sched_notes.bpf.h"
 #include "stack_ids.bpf.h"
 #include "wait.bpf.h"
 
@@ -123,6 +124,35 @@ static __always_inline void thread_state(const struct request_key *key, struct r
 		note_segment(key, r, t, tid, stack);
 		return;
 	}
+}
+
+/* Thread tid, the current one, is on a CPU, whether or not that it came there was reported. */
+static __always_inline void be_on_cpu(const struct request_key *key, struct request_record *r,
+				      __u32 tid, __u64 t)
+{
+	__u64 old = READ(r->word);
+
+	if (READ(r->owner) != tid || REQUEST_WORD_WHAT(old) == STATE_ON_CPU)
+		return;
+	count(REQUESTS_UNREPORTED);
+	thread_state(key, r, tid, STATE_ON_CPU,
+		     noted_arrival(bpf_get_current_task_btf(), REQUEST_WORD_TIME(old), t), 0);
+}
+
+/* Thread tid comes to a CPU: it was woken, whether or not that was reported. */
+static __always_inline void be_woken(const struct request_key *key, struct request_record *r,
+				     __u32 tid, const struct task_struct *task, __u64 t)
+{
+	__u64 old = READ(r->word);
+	__u32 what = REQUEST_WORD_WHAT(old);
+
+	if (READ(r->owner) != tid || what < STATE_BLOCKED || what >= STATE_BLOCKED + WAIT_NR)
+		return;
+	count(REQUESTS_UNREPORTED);
+	if (!bpf_core_field_exists(task->sched_info) || !task->sched_info.last_queued)
+		return;
+	thread_state(key, r, tid, STATE_RUNNABLE,
+		     noted_time(task->sched_info.last_queued, REQUEST_WORD_TIME(old), t), 0);
 }
 
 /* While nobody works on the request, it is where `where` says. */

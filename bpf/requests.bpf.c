@@ -142,6 +142,7 @@ static __always_inline void on_end(struct hit *h)
 	if (h->p->route != REQUEST_NO_ARG)
 		r->route = arg(h, h->p->route);
 	r->hits++;
+	be_on_cpu(&h->key, r, h->ids.tid, h->t);
 	finish(&h->key, r, END_DONE, h->t);
 }
 
@@ -317,6 +318,11 @@ int BPF_PROG(request_switch, bool preempt, struct task_struct *prev, struct task
 		t = bpf_ktime_get_ns();
 		key = th->key;
 		r = request_of(&key);
+		if (r)
+			be_on_cpu(&key, r, tid, t);
+		if (th->arrived)
+			learn_offset(prev, th->arrived);
+		th->arrived = 0;
 		if (r && !preempt && prev->__state) {
 			state = STATE_BLOCKED + wait_class(prev);
 			r->waits++;
@@ -332,9 +338,12 @@ int BPF_PROG(request_switch, bool preempt, struct task_struct *prev, struct task
 		if (!t)
 			t = bpf_ktime_get_ns();
 		key = th->key;
+		th->arrived = t;
 		r = request_of(&key);
-		if (r)
-			thread_state(&key, r, tid, STATE_ON_CPU, t, 0);
+		if (!r)
+			return 0;
+		be_woken(&key, r, tid, next, t);
+		thread_state(&key, r, tid, STATE_ON_CPU, t, 0);
 	}
 	return 0;
 }

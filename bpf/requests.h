@@ -223,6 +223,7 @@ enum request_stat {
 	REQUESTS_LOST_DETAILS, /* details that had no room in the ring or the table */
 	REQUESTS_LOST_OWN,     /* statements of the server's own without room */
 	REQUESTS_STRAY_END,    /* ends of functions that were not begun */
+	REQUESTS_UNREPORTED,   /* switches that the scheduler's notes stood in for */
 	REQUESTS_STATS,
 };
 

@@ -226,6 +226,8 @@ static void fill_summary(struct result *res, const struct capture_funcs_stats *s
 	summary_u64(s, "lost", st->lost + st->lost_buckets + st->lost_stacks + st->lost_values);
 	if (st->stray)
 		summary_u64(s, "stray-returns", st->stray);
+	if (st->unreported)
+		summary_u64(s, "unreported", st->unreported);
 	if (st->lost)
 		summary_u64(s, "lost-threads", st->lost);
 	if (st->lost_buckets)

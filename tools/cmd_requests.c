@@ -203,6 +203,8 @@ static void fill_summary(struct summary *s, const struct capture_requests_stats 
 		summary_u64(s, "unreadable-arguments", st->bad_arguments);
 	if (st->stray_ends)
 		summary_u64(s, "stray-returns", st->stray_ends);
+	if (st->unreported)
+		summary_u64(s, "unreported", st->unreported);
 	if (st->inconsistent)
 		summary_u64(s, "inconsistent", st->inconsistent);
 	if (st->damaged)

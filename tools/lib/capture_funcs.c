@@ -468,6 +468,7 @@ void capture_funcs_stats(struct capture_funcs *c, struct capture_funcs_stats *re
 	uint64_t timed = 0;
 
 	*ret = (struct capture_funcs_stats){
+		.unreported = stat_of(c, FUNCS_UNREPORTED),
 		.stray = stat_of(c, FUNCS_STRAY),
 		.lost = stat_of(c, FUNCS_LOST_THREADS),
 		.lost_buckets = stat_of(c, FUNCS_LOST_BUCKETS),

@@ -49,9 +49,10 @@ struct capture_funcs_options {
 
 struct capture_funcs_stats {
 	uint64_t calls, returns, missing;
-	uint64_t open;	/* calls whose return had not come at the end */
-	uint64_t stray; /* returns of calls from before the capture */
-	uint64_t lost;	/* calls that could not be timed, for lack of room */
+	uint64_t open;	     /* calls whose return had not come at the end */
+	uint64_t unreported; /* switches that the scheduler's own notes stood in for */
+	uint64_t stray;	     /* returns of calls from before the capture */
+	uint64_t lost;	     /* calls that could not be timed, for lack of room */
 	uint64_t lost_buckets, lost_stacks, lost_values, lost_args;
 	uint64_t lost_events;	 /* notices of fork, exec or exit */
 	size_t functions, timed; /* probed; with their returns */

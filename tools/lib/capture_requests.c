@@ -470,6 +470,7 @@ void capture_requests_stats(struct capture_requests *c, struct capture_requests_
 {
 	*ret = (struct capture_requests_stats){
 		.requests = requests_count(c),
+		.unreported = stat_of(c, REQUESTS_UNREPORTED),
 		.no_start = stat_of(c, REQUESTS_NO_START),
 		.open = c->nr_open,
 		.reused = c->total.reused + c->interval.reused,
