@@ -403,6 +403,8 @@ int func_entry(struct pt_regs *ctx)
 	if (!th)
 		return 0;
 	be_on_cpu(th, bpf_ktime_get_ns());
+	if (!th->depth)
+		th->arrived = 0; /* of an earlier run, perhaps */
 	push(th, func, probe_cfa(ctx, cookie), stack);
 	return 0;
 }

@@ -83,6 +83,7 @@ static __always_inline void begin_piece(struct request_thread *th, const struct 
 	th->faults = task->min_flt;
 	th->device_faults = task->maj_flt;
 	th->nr_stmts = 0;
+	th->arrived = 0; /* of an earlier run, perhaps */
 	/* Last: from now on the scheduler's programs look at the rest. */
 	th->working = 1;
 }
