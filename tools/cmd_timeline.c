@@ -47,6 +47,9 @@ static const char usage_text[] =
 	"  --no-stacks       no stacks where threads begin to wait\n"
 	"  --request BEGIN END, --run PROBE, --pause PROBE, --force-returns   what a request is,\n"
 	"                    as periscope requests has it. coworkingd's and PostgreSQL's are known\n"
+	"  --only CONDITION  all events only while a request is open for which it holds:\n"
+	"                    latency>20ms, status>=500, or 1/N for every Nth; of all other requests\n"
+	"                    begin, end and sums. May be repeated: any of them\n"
 	"\n"
 	"output (without -o: a summary on stdout):\n"
 	"  -o FILE           .periscope (the trace itself, for periscope convert), .html (a page to\n"
@@ -140,9 +143,27 @@ void timeline_engine_options(struct timeline_options *o, struct capture_timeline
 		.wishes = o->wishes,
 		.nr_wishes = o->nr_wishes,
 		.max_functions = o->max_functions,
+		.only = o->only,
 	};
 	o->request.points = (struct request_points){ 0 }; /* the capture's now */
 	parse_groups(o, &ret->groups);
+}
+
+static int parse_only(struct timeline_options *o)
+{
+	size_t n = o->only_texts.nr;
+	const char *why;
+
+	if (!n)
+		return 0;
+	o->only_items = calloc(n, sizeof(*o->only_items));
+	if (!o->only_items)
+		return cli_fail("out of memory");
+	for (size_t i = 0; i < n; i++)
+		if (only_parse(o->only_texts.items[i], &o->only_items[i], &why))
+			return cli_usage("--only '%s' %s", o->only_texts.items[i], why);
+	o->only = only_new(o->only_items, n);
+	return o->only ? 0 : cli_fail("out of memory");
 }
 
 static int check(void *arg)
@@ -153,6 +174,8 @@ static int check(void *arg)
 
 	if (!status)
 		status = cli_request_check(&o->request);
+	if (!status)
+		status = parse_only(o);
 	if (status)
 		return status;
 	if (o->dump && o->limits)
@@ -177,13 +200,25 @@ static int check(void *arg)
 
 /* ---------------------------------------------------------------- recording ---- */
 
-void timeline_summary(struct cli_result *res, struct capture_timeline *c)
+void timeline_summary(struct cli_result *res, struct capture_timeline *c,
+		      const struct timeline_options *o)
 {
 	struct summary *s = &res->summary;
 	struct capture_timeline_stats st;
+	struct only_stats kept;
 
 	capture_timeline_stats(c, &st);
 	summary_u64(s, "events", st.events);
+	if (o->only) {
+		only_stats(o->only, &kept);
+		summary_u64(s, "left-out", st.left_out);
+		summary_u64(s, "requests", kept.requests);
+		summary_u64(s, "whole", kept.whole);
+		if (kept.late)
+			summary_u64(s, "late", kept.late);
+		if (kept.cut)
+			summary_u64(s, "cut", kept.cut);
+	}
 	summary_u64(s, "lost", st.lost);
 	if (st.losses)
 		summary_u64(s, "losses", st.losses);
@@ -231,6 +266,8 @@ void timeline_infos(struct capture_timeline *c, const struct timeline_options *o
 	capture_timeline_info(c, "hz", text);
 	if (o->flight)
 		capture_timeline_info(c, "flight", o->flight);
+	for (size_t i = 0; i < o->only_texts.nr; i++)
+		capture_timeline_info(c, "only", o->only_texts.items[i]);
 }
 
 static uint64_t realtime_ns(void)
@@ -261,7 +298,7 @@ static int capture(struct timeline_options *o, struct capture_timeline *c,
 	status = cli_result_capture(&res, &o->common, &capture_timeline_ops, c);
 	if (!status) {
 		fputs(capture_timeline_notes(c), stderr);
-		timeline_summary(&res, c);
+		timeline_summary(&res, c, o);
 		summary_u64(&res.summary, "bytes", trace_file_bytes(file));
 		if (o->common.verbose)
 			cli_result_print_objects(capture_timeline_target(c),
@@ -390,6 +427,9 @@ static void release(struct timeline_options *o)
 		trigger_release(&o->triggers[i]);
 	free(o->triggers);
 	free(o->wishes);
+	only_free(o->only);
+	free(o->only_items);
+	free(o->only_texts.items);
 	free(o->outputs.items);
 	free(o->events.items);
 	free(o->functions.items);
@@ -420,6 +460,7 @@ static int timeline_main(int argc, char **argv)
 		{ 0, "force-returns", CLI_FLAG, .flag = &o.force_returns },
 		{ 0, "alloc", CLI_FLAG, .flag = &o.allocs },
 		{ 0, "no-stacks", CLI_FLAG, .flag = &o.no_stacks },
+		{ 0, "only", CLI_STRINGS, .strings = &o.only_texts },
 		{ 0, "flight", CLI_STRING, .string = &o.flight },
 		{ 0, "trigger", CLI_STRINGS, .strings = &o.trigger_texts },
 		{ 0, "before", CLI_TIME, .number = &o.before_ns },

@@ -18,6 +18,9 @@ struct timeline_options {
 	struct cli_request request;
 	bool no_stacks, allocs, force_returns;
 	uint64_t max_functions;
+	struct cli_strings only_texts;
+	struct only_condition *only_items;
+	struct only *only; /* NULL: everything is kept */
 	/* The flight recorder. */
 	const char *flight; /* SIZE,TIME */
 	size_t flight_bytes;
@@ -39,7 +42,8 @@ void timeline_infos(struct capture_timeline *c, const struct timeline_options *o
 
 /* Put the figures of a recording into the summary. */
 struct cli_result;
-void timeline_summary(struct cli_result *res, struct capture_timeline *c);
+void timeline_summary(struct cli_result *res, struct capture_timeline *c,
+		      const struct timeline_options *o);
 
 /* "64MB,30s" into bytes and time. Returns 0 or an exit status after the message. */
 int timeline_parse_flight(const char *option, const char *text, size_t *ret_bytes,

@@ -202,7 +202,7 @@ static void fly_summary(struct recorder *r, struct cli_result *res)
 	summary_u64(&res->summary, "suppressed", st.suppressed);
 	summary_u64(&res->summary, "removed", st.removed);
 	summary_u64(&res->summary, "dumped-bytes", st.bytes);
-	timeline_summary(res, r->capture);
+	timeline_summary(res, r->capture, r->o);
 }
 
 static int record(struct recorder *r)

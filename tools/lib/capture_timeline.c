@@ -202,9 +202,15 @@ static int on_probe(void *arg, const struct timeline_probe *p, const struct time
 
 int capture_timeline_open(struct capture_timeline *c, struct trace_chunks *to)
 {
-	struct trace_writer_options o = { .start = now_ns(), .key_ns = c->o.key_ns };
+	struct trace_writer_options o = {
+		.start = now_ns(),
+		.key_ns = c->o.key_ns,
+		.sieve = c->o.only ? only_sieve(c->o.only) : NULL,
+	};
 	int err = trace_writer_new(to, &o, &c->writer);
 
+	if (!err && c->o.only)
+		only_set_writer(c->o.only, c->writer);
 	if (!err)
 		err = timeline_records_init(&c->records, c->writer, &c->sources.probes);
 	if (err)
@@ -520,6 +526,7 @@ void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_
 	trace_writer_stats(c->writer, &w);
 	*ret = (struct capture_timeline_stats){
 		.events = w.events,
+		.left_out = w.left_out,
 		.lost = w.lost,
 		.losses = w.losses,
 		.stacks = c->watch.stacks.nr,

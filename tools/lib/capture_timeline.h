@@ -18,6 +18,7 @@
 #include "bpf/timeline.h"
 #include "capture.h"
 #include "request_spec.h"
+#include "timeline_only.h"
 #include "timeline_probes.h"
 #include "timeline_triggers.h"
 #include "trace_file_writer.h"
@@ -43,6 +44,7 @@ struct capture_timeline_options {
 	size_t nr_usdt, nr_functions, nr_wishes;
 	size_t max_functions;
 	uint64_t key_ns; /* how often every thread's state is repeated; 0: by default */
+	struct only *only; /* which requests are kept with all events; borrowed; NULL: all */
 	/*
 	 * For a flight recorder: conditions (borrowed; NULL: none), and who is told when one holds.
 	 * If that returns true the trace gets a mark.
@@ -53,7 +55,7 @@ struct capture_timeline_options {
 };
 
 struct capture_timeline_stats {
-	uint64_t events;
+	uint64_t events, left_out;
 	uint64_t lost;	   /* records without room in the ring, and what the trace lost besides */
 	uint64_t losses;   /* places where some were lost */
 	uint64_t stacks;   /* distinct ones */

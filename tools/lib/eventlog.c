@@ -84,6 +84,8 @@ const struct event_kind_info event_kinds[EVT_NR] = {
 			   { "old", HEX }, { "called", TIME }),
 	[EVT_FREE] = KIND("free", false, { "block", HEX }, { "called", TIME }),
 	[EVT_ALLOCATED] = KIND("allocated", false, { "allocs", UINT }, { "bytes", UINT }),
+	[EVT_LEFT_OUT] = KIND("left_out", false, { "count", UINT }, { "flags", FLAGS }),
+	[EVT_REQUEST_SUM] = KIND("request_sum", true, { "request", REQUEST }, { "what", UINT }),
 };
 /* clang-format on */
 

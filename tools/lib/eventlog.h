@@ -136,6 +136,12 @@ struct event {
 			uint64_t realtime;
 		} clock;
 		struct {
+			uint64_t count, flags;
+		} left_out;
+		struct {
+			uint64_t request, what;
+		} sum;
+		struct {
 			uint64_t block, size, stack, old, called;
 		} alloc;
 		struct {

@@ -97,6 +97,14 @@
  *			guilty thread. Arguments.
  *   SIGNAL		tid gets a signal. signo; code: si_code; address: si_addr; stack; flags: enum
  *			event_signal_flags.
+ *   LEFT_OUT		from here on events are left out on purpose, or with ENDS all follow. Those of
+ *			PROCESS, THREAD, NAME, EXEC, EXIT, SIGNAL, COUNTER, TRIGGER, LOST and CLOCK never
+ *			are, nor are REQUEST_BEGIN (but its arguments) and REQUEST_END. count: that were
+ *			left out since the last LEFT_OUT; flags: enum event_left_out_flags. After ENDS
+ *			comes a STATE of each thread. May repeat what is so already.
+ *   REQUEST_SUM	comes before the REQUEST_END of a request whose events were left out: what it came
+ *			to. request; what: enum event_sum. Arguments: numbers by name; it may come several
+ *			times.
  *   CLOCK		realtime: ns since 1970 at this moment. At the begin, and when the clock was set.
  *
  * Memory: every block of periscope heap --record
@@ -148,6 +156,8 @@ enum event_kind {
 	EVT_ALLOC = 36,
 	EVT_FREE = 37,
 	EVT_ALLOCATED = 38,
+	EVT_LEFT_OUT = 39,
+	EVT_REQUEST_SUM = 40,
 	EVT_NR,
 };
 
@@ -209,6 +219,18 @@ enum event_request_flags {
 
 enum event_signal_flags {
 	EVENT_SIGNAL_HANDLED = 1 << 0, /* the program does something of its own about it */
+};
+
+enum event_left_out_flags {
+	EVENT_LEFT_OUT_ENDS = 1 << 0,
+};
+
+enum event_sum {
+	EVENT_SUM_STATES =
+		0, /* ns by state: those of threads, "loop", "outside", "commit", "reply" */
+	EVENT_SUM_QUEUES = 1, /* ns by queue */
+	EVENT_SUM_PHASES = 2, /* ns by phase; the rest was in none */
+	EVENT_SUM_COUNTS = 3, /* "pieces", "syscalls", "faults", "switches", "commit_items" */
 };
 
 enum event_sample_why {

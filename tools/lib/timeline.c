@@ -38,6 +38,7 @@ static void apply(struct analysis *a, const struct event *e)
 	case EVT_REQUEST_PAUSE:
 	case EVT_PHASE_BEGIN:
 	case EVT_PHASE_END:
+	case EVT_REQUEST_SUM:
 	case EVT_ENQUEUE:
 	case EVT_DEQUEUE:
 	case EVT_REPLY:
@@ -79,6 +80,9 @@ static void apply(struct analysis *a, const struct event *e)
 	case EVT_COUNTER:
 		if (a->inside)
 			TELL(a, counter, e);
+		break;
+	case EVT_LEFT_OUT:
+		left_out_event(a, e);
 		break;
 	case EVT_LOST:
 		thread_lost(a, e);
@@ -213,4 +217,47 @@ int timeline_run(struct trace *t, const struct timeline_filter *filter,
 		*ret = a.totals;
 	release(&a);
 	return err;
+}
+
+/* -------- without a file -------- */
+
+struct timeline_stream {
+	struct analysis a;
+	struct trace trace; /* empty */
+	struct timeline_filter filter;
+};
+
+int timeline_stream_new(const struct timeline_visitor *v, void *ctx, uint64_t start,
+			struct timeline_stream **ret)
+{
+	struct timeline_stream *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->trace.start = start;
+	s->trace.end = UINT64_MAX;
+	init(&s->a, &s->trace, &s->filter, v, ctx);
+	begin_window(&s->a);
+	*ret = s;
+	return 0;
+}
+
+int timeline_stream_event(struct timeline_stream *s, const struct event *e)
+{
+	s->a.now = MAX(e->time, s->a.now);
+	apply(&s->a, e);
+	return s->a.err;
+}
+
+const struct timeline_names *timeline_stream_names(const struct timeline_stream *s)
+{
+	return &s->a.totals.names;
+}
+
+void timeline_stream_free(struct timeline_stream *s)
+{
+	if (!s)
+		return;
+	release(&s->a);
+	free(s);
 }

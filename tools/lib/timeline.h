@@ -129,6 +129,7 @@ struct timeline_request {
 	bool lost;		  /* events of it may be missing */
 	bool chosen;		  /* by the filter */
 	bool announced;		  /* the visitor knows it */
+	bool summed;		  /* its events were left out: sums were told, not worked out */
 	char what[TIMELINE_WHAT]; /* method and path, for people; "" unknown */
 	/* Now. */
 	uint64_t since;
@@ -207,6 +208,8 @@ struct timeline_totals {
 	uint64_t threads;
 	uint64_t requests; /* that began or ended in the window */
 	uint64_t unchosen; /* requests left out by the filter */
+	uint64_t left_out; /* events that the recording left out on purpose */
+	uint64_t summed;   /* requests of which it has their sums alone */
 	struct timeline_names names;
 	bool allocs;  /* calls of the allocator were counted */
 	uint64_t odd; /* events that did not fit the ones before, without a loss between */
@@ -223,6 +226,20 @@ struct timeline_totals {
  */
 int timeline_run(struct trace *t, const struct timeline_filter *filter,
 		 const struct timeline_visitor *v, void *ctx, struct timeline_totals *ret);
+
+/*
+ * The same for events as they come, in order of time, without a file: there are no strings, and what
+ * is open at the end is told as if it ended. Returns 0 or a negative errno, as timeline_run().
+ */
+struct timeline_stream;
+
+int timeline_stream_new(const struct timeline_visitor *v, void *ctx, uint64_t start,
+			struct timeline_stream **ret);
+int timeline_stream_event(struct timeline_stream *s, const struct event *e);
+/* The strings of queues and phases, so far. */
+const struct timeline_names *timeline_stream_names(const struct timeline_stream *s);
+/* NULL is fine. Of what is open the visitor hears request_end and thread_end. */
+void timeline_stream_free(struct timeline_stream *s);
 
 /* "user", "futex", ..., "loop", "commit", "queued". */
 const char *request_state_name(unsigned int state);

@@ -27,8 +27,15 @@ struct thread {
 	struct request *taken; /* requests it has taken out of a queue, not yet replied to */
 };
 
+/* What EVT_REQUEST_SUM told of it. */
+struct request_sums {
+	uint64_t by_state[REQUEST_NR_STATES], by_phase[TIMELINE_MAX_PHASES];
+	uint32_t pieces, syscalls, faults, switches, commit_items;
+};
+
 struct request {
 	struct timeline_request pub;		      /* first */
+	struct request_sums *sums;		      /* NULL: nothing was told */
 	struct thread *runners[TIMELINE_MAX_RUNNERS]; /* the last is the one that counts */
 	unsigned int nr_runners;
 	uint8_t phases[TIMELINE_PHASE_DEPTH]; /* numbers */
@@ -69,6 +76,7 @@ struct analysis {
 	uint64_t now;
 	bool inside; /* the window has begun */
 	bool by_request;
+	bool left_out;		 /* events are, on purpose */
 	bool no_sched;		 /* not recorded: states stay UNKNOWN */
 	struct id_map threads;	 /* by TID */
 	struct id_map requests;	 /* by process and id */
@@ -109,6 +117,8 @@ void thread_runs(struct analysis *a, struct thread *t, uint16_t cpu);
 void thread_works(struct analysis *a, struct thread *t, struct request *r);
 /* Nothing is known of it from `time` on. */
 void thread_doubt(struct analysis *a, struct thread *t, uint64_t time);
+/* The same where nothing was lost. */
+void thread_forget(struct analysis *a, struct thread *t, uint64_t time);
 void thread_lost(struct analysis *a, const struct event *e);
 /* The window begins; all ends. */
 void threads_begin(struct analysis *a);
@@ -167,6 +177,17 @@ void requests_untake(struct analysis *a, struct thread *t);
 void requests_begin(struct analysis *a);
 void requests_end(struct analysis *a);
 void requests_release(struct analysis *a);
+/* The number of a queue's or a phase's name: a new one if need be. */
+uint8_t queue_number(struct analysis *a, uint32_t name);
+uint8_t phase_number(struct analysis *a, uint32_t name);
+
+/* -------- what was left out (timeline_left_out.c) -------- */
+
+void left_out_event(struct analysis *a, const struct event *e);
+void sum_event(struct analysis *a, struct request *r, const struct event *e);
+/* It has ended: what was told of it counts. */
+void sums_apply(struct analysis *a, struct request *r);
+
 /* Does the filter leave it? Once it has ended. */
 bool timeline_matches(const struct analysis *a, const struct timeline_request *r);
 

@@ -15,6 +15,17 @@ static void add_requests(struct report_section *section, const struct timeline_s
 	report_fact(section, "requests", "requests", REPORT_COUNT, (int64_t)all);
 	report_fact(section, "in_flight", "in flight at most", REPORT_COUNT,
 		    (int64_t)s->in_flight_max);
+	if (s->totals.left_out) {
+		report_fact(section, "whole", "with all their events", REPORT_COUNT,
+			    (int64_t)(all - MIN(all, s->totals.summed)));
+		report_fact(section, "left_out", "events left out", REPORT_COUNT,
+			    (int64_t)s->totals.left_out);
+		report_note(section,
+			    "Of %" PRIu64
+			    " requests the recording has their sums alone (--only): what "
+			    "threads did meanwhile is unknown, and not in their tables.",
+			    s->totals.summed);
+	}
 	if (s->all.partial)
 		report_note(section,
 			    "%" PRIu64

@@ -149,7 +149,9 @@ void request_follow(struct analysis *a, struct request *r, struct thread *t, uin
 
 void request_settle(struct analysis *a, struct request *r)
 {
-	if (r->nr_runners)
+	if (a->left_out)
+		r->pub.state = THREAD_UNKNOWN;
+	else if (r->nr_runners)
 		r->pub.state = r->runners[r->nr_runners - 1]->pub.state;
 	else if (r->queued)
 		r->pub.state = (uint8_t)(REQUEST_QUEUED + r->queue);
@@ -253,7 +255,7 @@ static struct request *request_new(struct analysis *a, const struct thread *t, u
 	r->pub.home = t->pub.tid;
 	r->pub.serial = a->requests_made++;
 	r->pub.begin = r->pub.since = a->now;
-	r->pub.state = REQUEST_WAIT;
+	r->pub.state = a->left_out ? THREAD_UNKNOWN : REQUEST_WAIT;
 	r->pub.chosen = is_chosen(a, r->pub.serial);
 	r->losses = a->all_losses;
 	/* One that is not over yet may have taken some of it. */
@@ -322,6 +324,7 @@ static void request_finish(struct analysis *a, struct request *r, const struct e
 	r->pub.end = a->now;
 	r->pub.partial = r->pub.partial || !e;
 	r->pub.lost = r->pub.lost || r->losses != a->all_losses;
+	sums_apply(a, r);
 	if (a->choosing && timeline_matches(a, &r->pub))
 		choose(a, r);
 	if (a->inside) {
@@ -374,7 +377,7 @@ static void begin(struct analysis *a, struct thread *t, const struct event *e)
 	r->pub.route = (uint32_t)e->begin.route;
 	describe(a, &r->pub, e);
 	announce(a, r, e);
-	if (e->begin.flags & EVENT_REQUEST_RUNS) {
+	if (e->begin.flags & EVENT_REQUEST_RUNS && !a->left_out) {
 		r->pub.pieces++;
 		thread_works(a, t, r);
 	}
@@ -404,18 +407,31 @@ static uint8_t number_of(uint32_t *names, unsigned int *nr, unsigned int max, ui
 	return (uint8_t)(max - 1);
 }
 
-static void begin_phase(struct analysis *a, struct request *r, const struct event *e)
+uint8_t phase_number(struct analysis *a, uint32_t name)
 {
 	struct timeline_names *n = &a->totals.names;
+
+	if (!n->nr_phases)
+		n->nr_phases = 1;
+	return number_of(n->phases, &n->nr_phases, TIMELINE_MAX_PHASES, name);
+}
+
+uint8_t queue_number(struct analysis *a, uint32_t name)
+{
+	struct timeline_names *n = &a->totals.names;
+
+	return number_of(n->queues, &n->nr_queues, TIMELINE_MAX_QUEUES, name);
+}
+
+static void begin_phase(struct analysis *a, struct request *r, const struct event *e)
+{
 	uint8_t phase;
 
 	if (r->nr_phases == TIMELINE_PHASE_DEPTH) {
 		a->totals.odd++;
 		return;
 	}
-	if (!n->nr_phases)
-		n->nr_phases = 1;
-	phase = number_of(n->phases, &n->nr_phases, TIMELINE_MAX_PHASES, (uint32_t)e->phase.phase);
+	phase = phase_number(a, (uint32_t)e->phase.phase);
 	request_account(a, r, a->now);
 	request_tell(a, r);
 	r->phases[r->nr_phases] = phase;
@@ -446,8 +462,6 @@ static void end_phase(struct analysis *a, struct request *r, const struct event 
 
 static void queue(struct analysis *a, struct thread *t, struct request *r, const struct event *e)
 {
-	struct timeline_names *n = &a->totals.names;
-
 	request_account(a, r, a->now);
 	r->queued = e->kind == EVT_ENQUEUE;
 	r->replied = e->kind == EVT_REPLY;
@@ -456,7 +470,7 @@ static void queue(struct analysis *a, struct thread *t, struct request *r, const
 	} else {
 		untake(r);
 		r->queue_name = (uint32_t)e->queue.queue;
-		r->queue = number_of(n->queues, &n->nr_queues, TIMELINE_MAX_QUEUES, r->queue_name);
+		r->queue = queue_number(a, r->queue_name);
 	}
 	request_settle(a, r);
 }
@@ -521,6 +535,9 @@ void request_event(struct analysis *a, struct thread *t, const struct event *e)
 	case EVT_PHASE_END:
 		end_phase(a, r, e);
 		break;
+	case EVT_REQUEST_SUM:
+		sum_event(a, r, e);
+		break;
 	default: /* ENQUEUE, DEQUEUE, REPLY */
 		queue(a, t, r, e);
 	}
@@ -568,6 +585,7 @@ void requests_release(struct analysis *a)
 		/* After an error. */
 		if (r->pub.announced && a->v->request_end)
 			a->v->request_end(a->ctx, &r->pub, NULL);
+		free(r->sums);
 		free(r);
 	}
 	id_map_release(&a->requests);

@@ -11,6 +11,7 @@
 #include "util.h"
 
 #define MAX_THREADS 1000000 /* alive at once */
+#define MAX_LOSSES  1000000 /* remembered */
 
 struct thread *thread_find(const struct analysis *a, uint32_t tid)
 {
@@ -225,12 +226,17 @@ uint64_t thread_first_loss(const struct analysis *a, const struct thread *t)
 
 void thread_doubt(struct analysis *a, struct thread *t, uint64_t time)
 {
+	thread_forget(a, t, time);
+	t->pub.lost++;
+}
+
+void thread_forget(struct analysis *a, struct thread *t, uint64_t time)
+{
 	struct request *r = (struct request *)t->pub.request;
 
 	thread_leave_cpu(a, t, time, THREAD_UNKNOWN);
 	thread_set(a, t, time, THREAD_UNKNOWN);
 	spans_cut(a, t, time);
-	t->pub.lost++;
 	t->pub.syscall = 0;
 	t->early = false;
 	if (!r)
@@ -326,10 +332,12 @@ void thread_runs(struct analysis *a, struct thread *t, uint16_t cpu)
 {
 	bool running = thread_state_running(t->pub.state);
 
-	if (t->pub.foreign || a->no_sched ||
+	if (t->pub.foreign || a->no_sched || a->left_out ||
 	    (running && (t->pub.cpu == cpu || cpu == EVENT_NO_CPU)))
 		return;
-	thread_missed(a, t);
+	/* That it runs may have been told, but not where. */
+	if (!running || t->pub.cpu != EVENT_NO_CPU)
+		thread_missed(a, t);
 	thread_take_cpu(a, t, cpu);
 	thread_set(a, t, a->now, thread_running_state(t));
 }
@@ -340,6 +348,11 @@ static int remember(struct analysis *a, const struct event *e)
 {
 	struct loss *l;
 
+	/* A stream has no end, and asks of the last ones only. */
+	if (a->nr_losses == MAX_LOSSES) {
+		memmove(a->losses, a->losses + MAX_LOSSES / 2, MAX_LOSSES / 2 * sizeof(*a->losses));
+		a->nr_losses /= 2;
+	}
 	if (array_grow((void **)&a->losses, a->nr_losses, &a->cap_losses, sizeof(*a->losses)))
 		return -ENOMEM;
 	l = &a->losses[a->nr_losses];

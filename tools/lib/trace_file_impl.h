@@ -112,6 +112,8 @@ struct keys {
 void keys_release(struct keys *k);
 /* Take notice of an event whose stack is a number. Returns 0 or -ENOMEM. */
 int keys_event(struct keys *k, const struct event *e);
+/* What a thread is, as an EVT_STATE without a time. False: nothing is known. */
+bool keys_state(const struct key_thread *t, struct event *ret);
 
 /* -------- events on their way into a chunk (trace_file_queue.c) -------- */
 
@@ -143,6 +145,8 @@ int queue_settle(struct queue *q, uint16_t cpu, uint64_t young, struct trace_wri
 		 size_t *ret);
 /* Forget the first n. */
 void queue_drop(struct queue *q, size_t n);
+/* By time; what is of one time stays as it came. */
+void queue_sort(struct queue *q);
 
 /* -------- a chunk of events (trace_file_encode.c) -------- */
 
@@ -162,6 +166,34 @@ int encoder_section(struct encoder *c, uint16_t cpu, const struct queued *items,
 const struct bytes *encoder_payload(struct encoder *c);
 void encoder_release(struct encoder *c);
 
+/* -------- what is not all written (trace_file_sieve.c) -------- */
+
+struct sieve_held {
+	struct event e;
+	void *tag; /* the sieve's */
+};
+
+struct sieve_next;
+
+struct sieving {
+	struct sieve_held *items; /* by time: they wait for the decision */
+	size_t nr, cap;
+	struct arena args[2]; /* theirs */
+	struct sieve_next *heap;
+	struct queue *outs; /* as the writer's queues: what is written now */
+	size_t nr_outs, cap_outs;
+	bool whole;	   /* all is written at this point */
+	uint64_t left_out; /* events, since it was last told */
+};
+
+struct trace_writer;
+
+/* Take what is ready in the writer's queues. Returns 0 or a negative errno, as all of these. */
+int sieve_take(struct trace_writer *w);
+/* Write what is decided. */
+int sieve_write(struct trace_writer *w, enum trace_urge urge);
+void sieving_release(struct sieving *s);
+
 /* -------- the writer itself -------- */
 
 struct trace_writer {
@@ -178,11 +210,13 @@ struct trace_writer {
 	struct arena args[2];	  /* of the events that wait, and of those that wait on */
 	struct queued *key_items; /* the states of all threads */
 	size_t cap_key_items;
+	struct sieving sieving;
 	uint64_t newest;	 /* time of an event */
 	uint64_t written;	 /* time of the newest that was written */
 	uint64_t flushed, keyed; /* when, on the caller's clock and the log's */
 	uint32_t serial;
 	bool any, finished;
+	bool key; /* this chunk begins with all states */
 	struct trace_writer_stats stats;
 };
 
@@ -191,6 +225,11 @@ int writer_done(struct trace_writer *w, int err);
 /* Pack and hand on; adds its size to *bytes. Returns 0 or a negative errno. */
 int writer_chunk(struct trace_writer *w, struct trace_chunk_header *h, const struct bytes *payload,
 		 uint64_t *bytes);
+/* A chunk of events: what is at its begin, and when all sections are in the encoder. */
+int writer_begin_events(struct trace_writer *w, uint64_t first);
+int writer_end_events(struct trace_writer *w);
+/* Move the arguments of an event to memory that lasts as long as the arena. Returns 0 or -ENOMEM. */
+int writer_keep_args(struct arena *arena, struct event *e);
 /* Describe every kind of event. */
 int writer_kinds(struct intern *d);
 /* Write a chunk of what is new in the dictionaries, if there is any. */

@@ -236,6 +236,18 @@ static int leave(struct keys *k, const struct event *e)
 	return err;
 }
 
+bool keys_state(const struct key_thread *t, struct event *ret)
+{
+	*ret = (struct event){ .tid = t->tid, .cpu = EVENT_NO_CPU, .kind = EVT_STATE };
+	ret->state.state = t->state;
+	ret->state.since = t->since;
+	ret->state.stack = t->stack;
+	ret->state.syscall = t->syscall;
+	ret->state.entered = t->entered;
+	ret->state.request = t->request;
+	return t->state != THREAD_UNKNOWN;
+}
+
 int keys_event(struct keys *k, const struct event *e)
 {
 	struct key_thread *t;

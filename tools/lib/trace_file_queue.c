@@ -44,7 +44,7 @@ static int by_time(const void *a, const void *b)
 	return x->order < y->order ? -1 : x->order > y->order;
 }
 
-static void sort(struct queue *q)
+void queue_sort(struct queue *q)
 {
 	qsort(q->items, q->nr, sizeof(*q->items), by_time);
 	for (size_t i = 0; i < q->nr; i++)
@@ -157,7 +157,7 @@ static int settle_slowly(struct queue *q, uint16_t cpu, uint64_t young,
 		err = -ENOMEM;
 	if (!err) {
 		if (q->disordered)
-			sort(q);
+			queue_sort(q);
 		*ret = partition(q, held);
 	}
 	free(arrivals);
@@ -175,7 +175,7 @@ int queue_settle(struct queue *q, uint16_t cpu, uint64_t young, struct trace_wri
 		q->next_time = q->newest;
 	}
 	if (q->disordered)
-		sort(q);
+		queue_sort(q);
 	*ret = q->nr;
 	return 0;
 }

@@ -59,6 +59,7 @@ void trace_writer_free(struct trace_writer *w)
 	keys_release(&w->keys);
 	packer_release(&w->packer);
 	encoder_release(&w->encoder);
+	sieving_release(&w->sieving);
 	free(w);
 }
 
@@ -97,7 +98,7 @@ static bool acceptable(const struct event *e)
 }
 
 /* Arguments of our own, in memory that lasts until they are written. */
-static int keep_args(struct arena *arena, struct event *e)
+int writer_keep_args(struct arena *arena, struct event *e)
 {
 	struct event_arg *args;
 
@@ -148,7 +149,7 @@ static int intern_fields(struct trace_writer *w, struct event *e)
 	return err;
 }
 
-static int flush(struct trace_writer *w, bool all);
+static int flush(struct trace_writer *w, bool all, enum trace_urge urge);
 
 int trace_writer_event(struct trace_writer *w, const struct event *e, uint64_t seq)
 {
@@ -164,7 +165,7 @@ int trace_writer_event(struct trace_writer *w, const struct event *e, uint64_t s
 	}
 	err = intern_fields(w, &mine);
 	if (!err)
-		err = keep_args(&w->args[0], &mine);
+		err = writer_keep_args(&w->args[0], &mine);
 	if (!err)
 		err = queue_of(w, e->cpu, &q);
 	if (!err)
@@ -175,10 +176,10 @@ int trace_writer_event(struct trace_writer *w, const struct event *e, uint64_t s
 	w->newest = MAX(w->newest, e->time);
 	if (++w->nr_queued < w->o.max_events && w->args[0].used < MAX_TEXTS)
 		return 0;
-	err = flush(w, false);
+	err = flush(w, false, TRACE_URGE_NONE);
 	/* Too much waits for what is missing. */
 	if (!err && w->nr_queued > w->o.max_events / 2)
-		err = flush(w, true);
+		err = flush(w, true, TRACE_URGE_NONE);
 	return err;
 }
 
@@ -226,30 +227,36 @@ static int add_key(struct trace_writer *w, size_t *nr, const struct event *e)
 
 static int add_key_thread(struct trace_writer *w, size_t *nr, const struct key_thread *t)
 {
-	struct event thread = { .tid = t->tid, .kind = EVT_THREAD };
-	struct event state = { .tid = t->tid, .kind = EVT_STATE };
+	struct event thread = { .tid = t->tid, .kind = EVT_THREAD }, state;
 	int err;
 
 	thread.thread.pid = t->pid;
 	thread.thread.name = t->name;
 	thread.thread.flags = t->flags;
-	state.state.state = t->state;
-	state.state.since = t->since;
-	state.state.stack = t->stack;
-	state.state.syscall = t->syscall;
-	state.state.entered = t->entered;
-	state.state.request = t->request;
 	err = t->pid ? add_key(w, nr, &thread) : 0;
-	if (!err && t->state != THREAD_UNKNOWN)
+	if (!err && keys_state(t, &state) && (!w->o.sieve || w->sieving.whole))
 		err = add_key(w, nr, &state);
 	return err;
+}
+
+/* For who begins to read here: are events left out, and how many were. */
+static int add_key_left_out(struct trace_writer *w, size_t *nr)
+{
+	struct event e = { .kind = EVT_LEFT_OUT };
+
+	if (!w->o.sieve)
+		return 0;
+	e.left_out.count = w->sieving.left_out;
+	e.left_out.flags = w->sieving.whole ? EVENT_LEFT_OUT_ENDS : 0;
+	w->sieving.left_out = 0;
+	return add_key(w, nr, &e);
 }
 
 /* What every thread is at the time of the last event that was written. */
 static int put_keys(struct trace_writer *w)
 {
 	size_t nr = 0;
-	int err = 0;
+	int err = add_key_left_out(w, &nr);
 
 	for (size_t i = 0; i < w->keys.nr_processes && !err; i++) {
 		const struct key_process *p = &w->keys.processes[i];
@@ -317,7 +324,7 @@ static int drop_written(struct trace_writer *w)
 
 		queue_drop(q, w->ready[i]);
 		for (size_t j = 0; j < q->nr && !err; j++)
-			err = keep_args(&w->args[0], &q->items[j].e);
+			err = writer_keep_args(&w->args[0], &q->items[j].e);
 		w->nr_queued += q->nr;
 	}
 	arena_reset(&old);
@@ -325,37 +332,48 @@ static int drop_written(struct trace_writer *w)
 	return err;
 }
 
-static int write_events(struct trace_writer *w, uint64_t first)
+int writer_begin_events(struct trace_writer *w, uint64_t first)
 {
-	struct trace_chunk_header h = { .type = TRACE_CHUNK_EVENTS };
-	bool key = !w->any || w->newest - w->keyed >= w->o.key_ns;
-	const struct bytes *payload;
-	int err = 0;
+	w->key = !w->any || w->newest - w->keyed >= w->o.key_ns;
+	encoder_start(&w->encoder, w->key && w->any ? MIN(first, w->written) : first);
+	if (!w->key)
+		return 0;
+	w->keyed = w->newest;
+	return w->any ? put_keys(w) : 0;
+}
 
-	encoder_start(&w->encoder, key && w->any ? MIN(first, w->written) : first);
-	if (key) {
-		h.flags = TRACE_CHUNK_KEY;
-		w->keyed = w->newest;
-		err = w->any ? put_keys(w) : 0;
-	}
-	w->any = true;
-	if (!err)
-		err = put_sections(w);
-	if (!err)
-		err = writer_dictionary(w);
-	payload = err ? NULL : encoder_payload(&w->encoder);
-	if (!err && !payload)
-		err = -ENOMEM;
-	if (err)
+int writer_end_events(struct trace_writer *w)
+{
+	struct trace_chunk_header h = {
+		.type = TRACE_CHUNK_EVENTS,
+		.flags = w->key ? TRACE_CHUNK_KEY : 0,
+		.first = w->encoder.first,
+		.last = w->encoder.last,
+		.events = (uint32_t)w->encoder.events,
+	};
+	const struct bytes *payload;
+	int err = writer_dictionary(w);
+
+	if (err || !w->encoder.events)
 		return err;
-	h.first = w->encoder.first;
-	h.last = w->encoder.last;
-	h.events = (uint32_t)w->encoder.events;
+	payload = encoder_payload(&w->encoder);
+	if (!payload)
+		return -ENOMEM;
+	w->any = true;
 	w->written = MAX(w->written, h.last);
 	return writer_chunk(w, &h, payload, &w->stats.payload);
 }
 
-static int flush(struct trace_writer *w, bool all)
+static int write_events(struct trace_writer *w, uint64_t first)
+{
+	int err = writer_begin_events(w, first);
+
+	if (!err)
+		err = put_sections(w);
+	return err ? err : writer_end_events(w);
+}
+
+static int flush(struct trace_writer *w, bool all, enum trace_urge urge)
 {
 	uint64_t first;
 	size_t total;
@@ -364,9 +382,13 @@ static int flush(struct trace_writer *w, bool all)
 	if (!err)
 		err = settle(w, all, &first, &total);
 	if (!err && total)
-		err = write_events(w, first);
-	if (!err)
-		err = total ? drop_written(w) : writer_dictionary(w);
+		err = w->o.sieve ? sieve_take(w) : write_events(w, first);
+	if (!err && total)
+		err = drop_written(w);
+	if (!err && w->o.sieve)
+		err = sieve_write(w, urge);
+	else if (!err && !total)
+		err = writer_dictionary(w);
 	return writer_done(w, err);
 }
 
@@ -375,12 +397,12 @@ int trace_writer_poll(struct trace_writer *w, uint64_t now)
 	if (w->err || now - w->flushed < w->o.flush_ns)
 		return w->err;
 	w->flushed = now;
-	return flush(w, false);
+	return flush(w, false, TRACE_URGE_NONE);
 }
 
 int trace_writer_flush(struct trace_writer *w)
 {
-	return flush(w, false);
+	return flush(w, false, TRACE_URGE_ALL);
 }
 
 int trace_writer_finish(struct trace_writer *w, uint64_t end)
@@ -388,7 +410,7 @@ int trace_writer_finish(struct trace_writer *w, uint64_t end)
 	int err = w->err;
 
 	if (!err)
-		err = flush(w, true);
+		err = flush(w, true, TRACE_URGE_ALL);
 	if (!err)
 		err = writer_dictionary(w);
 	if (!err && !w->finished && w->to->finish)

@@ -65,6 +65,37 @@ uint64_t trace_file_bytes(const struct trace_chunks *file);
  */
 int trace_file_close(struct trace_chunks *file);
 
+/* Why it is to be decided now. */
+enum trace_urge {
+	TRACE_URGE_NONE,
+	TRACE_URGE_CROWDED, /* too much waits: the oldest */
+	TRACE_URGE_ALL,	    /* a dump, or the end: everything */
+};
+
+/* What becomes of an event. */
+struct trace_pass {
+	bool keep;
+	bool bare;  /* without its arguments */
+	bool whole; /* everything is kept here; where that begins every thread's state is told */
+	bool whole_after; /* and after it */
+	/* To be put before it, EVT_REQUEST_SUM; borrowed until the next call. */
+	const struct event *sums;
+	size_t nr_sums;
+};
+
+/*
+ * Who decides which events are written. Each is seen once, in order of time as far as that is
+ * known, then it waits; those before decided() are passed, once, in the same order. What is not
+ * kept is counted in EVT_LEFT_OUT. see and pass return 0 or a negative errno.
+ */
+struct trace_sieve {
+	/* *ret_tag: what pass gets, NULL unless set. */
+	int (*see)(struct trace_sieve *s, const struct event *e, void **ret_tag);
+	uint64_t (*decided)(struct trace_sieve *s, uint64_t newest, enum trace_urge urge);
+	int (*pass)(struct trace_sieve *s, const struct event *e, void *tag,
+		    struct trace_pass *ret);
+};
+
 struct trace_writer_options {
 	uint64_t start;	    /* of the log */
 	size_t max_events;  /* in memory at once; 0: 32768, about 4 MB */
@@ -73,13 +104,15 @@ struct trace_writer_options {
 	uint64_t flush_ns;  /* written at the latest after that, by poll(); 0: 500 ms */
 	uint64_t key_ns;    /* every thread's state is repeated after that; 0: 5 s */
 	int level;	    /* of compression, 1 to 9; 0: 1 */
+	struct trace_sieve *sieve; /* borrowed; NULL: all is written */
 };
 
 struct trace_writer_stats {
-	uint64_t events;  /* written or waiting, without LOST */
-	uint64_t lost;	  /* sum of all LOST */
-	uint64_t losses;  /* number of LOST */
-	uint64_t late;	  /* came after they were counted as lost; they are written, too */
+	uint64_t events;   /* written, left out or waiting, without LOST */
+	uint64_t left_out; /* by the sieve */
+	uint64_t lost;	   /* sum of all LOST */
+	uint64_t losses;   /* number of LOST */
+	uint64_t late;	   /* came after they were counted as lost; they are written, too */
 	uint64_t refused; /* of an unknown kind, too long or with too many arguments: not written */
 	uint64_t stacks_dropped, strings_dropped;
 	uint64_t payload;    /* bytes of chunks of events, packed, with their headers */
@@ -146,7 +179,7 @@ int trace_writer_lost(struct trace_writer *w, uint16_t cpu, uint64_t seq, uint64
 
 /* Write what is due. `now`: CLOCK_MONOTONIC. Returns 0 or the first error. */
 int trace_writer_poll(struct trace_writer *w, uint64_t now);
-/* Write all that can be, now. */
+/* Write all that can be, now; a sieve has to decide. */
 int trace_writer_flush(struct trace_writer *w);
 
 /* Frames told so far, from 1 to this; each as trace_writer_stack() got it. */
