@@ -478,8 +478,10 @@ void only_free(struct only *o)
 	list_release(&o->active);
 	/* What waits in a writer that did not finish. */
 	while (o->first) {
-		o->first->users = 1;
-		put_request(o->first);
+		struct request *q = o->first;
+
+		o->first = q->next;
+		free(q);
 	}
 	free(o);
 }
