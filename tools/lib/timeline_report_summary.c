@@ -5,6 +5,7 @@
 
 #include "measure.h"
 #include "timeline_report.h"
+#include "util.h"
 
 static void add_requests(struct report_section *section, const struct timeline_summary *s)
 {
