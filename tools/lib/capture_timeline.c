@@ -169,15 +169,19 @@ static int hit(struct capture_timeline *c, const struct trigger_hit *h)
 	struct event e = {
 		.time = h->time, .tid = h->tid, .cpu = EVENT_NO_CPU, .kind = EVT_TRIGGER
 	};
-	struct event_arg arg = { .type = EVENT_ARG_UINT, .u = h->time - h->begin };
+	struct event_arg args[] = {
+		{ .type = EVENT_ARG_UINT, .u = h->time - h->begin },
+		{ .type = EVENT_ARG_TEXT, .text = h->what },
+	};
 
 	if (!c->o.on_hit(c->o.hit_arg, h))
 		return 0;
 	e.trigger.name = trace_writer_string(c->writer, h->trigger->text);
 	e.trigger.request = h->request;
-	arg.name = trace_writer_string(c->writer, "lasted_ns");
-	e.args = &arg;
-	e.nr_args = 1;
+	args[0].name = trace_writer_string(c->writer, "lasted_ns");
+	args[1].name = trace_writer_string(c->writer, "what");
+	e.args = args;
+	e.nr_args = *h->what ? 2 : 1;
 	return trace_writer_event(c->writer, &e, 0);
 }
 

@@ -102,6 +102,10 @@ int chrome_request_end(void *ctx, struct timeline_request *r, const struct event
 		chrome_arg(args, "allocated");
 		chrome_number(args, r->alloc_bytes);
 	}
+	if (r->trigger) {
+		chrome_arg(args, "trigger");
+		strbuf_puts(args, chrome_name(c, r->trigger));
+	}
 	if (r->partial) {
 		chrome_arg(args, "partial");
 		chrome_number(args, 1);

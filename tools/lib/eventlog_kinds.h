@@ -230,7 +230,7 @@ enum event_sum {
 		0, /* ns by state: those of threads, "loop", "outside", "commit", "reply" */
 	EVENT_SUM_QUEUES = 1, /* ns by queue */
 	EVENT_SUM_PHASES = 2, /* ns by phase; the rest was in none */
-	EVENT_SUM_COUNTS = 3, /* "pieces", "syscalls", "faults", "switches", "commit_items" */
+	EVENT_SUM_COUNTS = 3, /* those of struct timeline_request, by name */
 };
 
 enum event_sample_why {

@@ -127,6 +127,17 @@ static void put_waits(struct html *h, struct strbuf *b, const struct timeline_re
 	}
 }
 
+/* For people; and whether it is why all this was kept. */
+static void put_what(struct html *h, struct strbuf *b, const struct timeline_request *r)
+{
+	char text[TIMELINE_WHAT + 128];
+
+	if (r->trigger)
+		snprintf(text, sizeof(text), "%s%skept for %s", r->what, *r->what ? ", " : "",
+			 trace_string(h->trace, r->trigger));
+	html_put_text(b, r->trigger ? text : r->what);
+}
+
 static void put_request(struct html *h, const struct timeline_request *r, bool open)
 {
 	struct strbuf *b = &h->columns[HTML_REQUESTS];
@@ -145,7 +156,7 @@ static void put_request(struct html *h, const struct timeline_request *r, bool o
 			    (uint64_t) !!(r->flags & EVENT_REQUEST_ABORTED) << 3);
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
 		html_put(b, counts[i]);
-	html_put_text(b, r->what);
+	put_what(h, b, r);
 	put_parts(b, r->by_state, REQUEST_NR_STATES);
 	put_parts(b, r->by_phase, TIMELINE_MAX_PHASES);
 	put_waits(h, b, r);

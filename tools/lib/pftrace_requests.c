@@ -119,6 +119,9 @@ int pftrace_request_end(void *ctx, struct timeline_request *r, const struct even
 		pftrace_note_uint(p, WORD_ALLOCS, r->allocs);
 		pftrace_note_uint(p, WORD_ALLOCATED, r->alloc_bytes);
 	}
+	if (r->trigger)
+		pftrace_note_text(p, pftrace_word(WORD_TRIGGER),
+				  trace_string(p->trace, r->trigger));
 	if (r->partial)
 		pftrace_note_uint(p, WORD_PARTIAL, 1);
 	if (r->lost)

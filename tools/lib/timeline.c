@@ -18,6 +18,7 @@
 
 static void apply(struct analysis *a, const struct event *e)
 {
+	struct request *r;
 	struct thread *t;
 
 	switch (e->kind) {
@@ -70,6 +71,9 @@ static void apply(struct analysis *a, const struct event *e)
 		break;
 	case EVT_TRIGGER:
 		t = e->tid ? thread_find(a, e->tid) : NULL;
+		r = t ? request_find(a, t, e->trigger.request, false) : NULL;
+		if (r)
+			r->pub.trigger = (uint32_t)e->trigger.name;
 		if (a->inside)
 			TELL(a, instant, t ? &t->pub : NULL, e);
 		break;

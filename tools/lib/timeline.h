@@ -129,6 +129,7 @@ struct timeline_request {
 	bool lost;		  /* events of it may be missing */
 	bool chosen;		  /* by the filter */
 	bool announced;		  /* the visitor knows it */
+	uint32_t trigger;	  /* string: that kept the log because of it; 0: none */
 	bool summed;		  /* its events were left out: sums were told, not worked out */
 	char what[TIMELINE_WHAT]; /* method and path, for people; "" unknown */
 	/* Now. */

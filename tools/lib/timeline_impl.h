@@ -31,6 +31,7 @@ struct thread {
 struct request_sums {
 	uint64_t by_state[REQUEST_NR_STATES], by_phase[TIMELINE_MAX_PHASES];
 	uint32_t pieces, syscalls, faults, switches, commit_items;
+	uint64_t allocs, alloc_bytes;
 };
 
 struct request {

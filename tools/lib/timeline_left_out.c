@@ -57,6 +57,10 @@ static void add_count(struct request *r, const char *name, uint64_t value)
 		r->sums->switches = n;
 	else if (!strcmp(name, "commit_items"))
 		r->sums->commit_items = n;
+	else if (!strcmp(name, "allocs"))
+		r->sums->allocs = value;
+	else if (!strcmp(name, "alloc_bytes"))
+		r->sums->alloc_bytes = value;
 }
 
 static void add_sum(struct analysis *a, struct request *r, uint64_t what,
@@ -126,8 +130,7 @@ void sums_apply(struct analysis *a, struct request *r)
 	if (!s)
 		return;
 	/* Both partitions, or what was told is not the whole of it. */
-	if (total(s->by_state, REQUEST_NR_STATES) == latency &&
-	    phases_fit(s, latency)) {
+	if (total(s->by_state, REQUEST_NR_STATES) == latency && phases_fit(s, latency)) {
 		memcpy(r->pub.by_state, s->by_state, sizeof(r->pub.by_state));
 		memcpy(r->pub.by_phase, s->by_phase, sizeof(r->pub.by_phase));
 		r->pub.pieces = s->pieces;
@@ -135,6 +138,8 @@ void sums_apply(struct analysis *a, struct request *r)
 		r->pub.faults = s->faults;
 		r->pub.switches = s->switches;
 		r->pub.commit_items = s->commit_items;
+		r->pub.allocs = s->allocs;
+		r->pub.alloc_bytes = s->alloc_bytes;
 		r->pub.summed = true;
 		a->totals.summed += a->inside;
 	} else {

@@ -28,6 +28,7 @@ struct request {
 	bool summed;		    /* by_state and the like are set */
 	uint64_t by_state[REQUEST_NR_STATES], by_phase[TIMELINE_MAX_PHASES];
 	uint32_t pieces, syscalls, faults, switches, commit_items;
+	uint64_t allocs, alloc_bytes;
 };
 
 struct list {
@@ -209,6 +210,8 @@ static int on_end(void *ctx, struct timeline_request *r, const struct event *e)
 		q->faults = r->faults;
 		q->switches = r->switches;
 		q->commit_items = r->commit_items;
+		q->allocs = r->allocs;
+		q->alloc_bytes = r->alloc_bytes;
 		q->users++; /* for the event */
 	}
 	put_request(q);
@@ -386,6 +389,8 @@ static void make_sums(struct only *o, const struct request *q)
 		{ "faults", q->faults },
 		{ "switches", q->switches },
 		{ "commit_items", q->commit_items },
+		{ "allocs", q->allocs },
+		{ "alloc_bytes", q->alloc_bytes },
 	};
 
 	o->nr_sums = 0;

@@ -110,12 +110,11 @@ static bool is_new(struct timeline_records *r, uint32_t tid)
 
 static int put(struct timeline_records *r, struct event *e, uint64_t seq)
 {
-	int err = trace_writer_event(r->writer, e, seq);
+	/* First who is told of it: what he marks is open when the mark is read. */
+	int err = r->on_event ? r->on_event(r->arg, e) : 0;
 
 	r->nr_events++;
-	if (!err && r->on_event)
-		err = r->on_event(r->arg, e);
-	return err;
+	return err ? err : trace_writer_event(r->writer, e, seq);
 }
 
 int timeline_event(struct timeline_records *r, struct event *e)

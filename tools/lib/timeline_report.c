@@ -429,7 +429,7 @@ static void add_slowest(struct builder *b)
 {
 	struct report_section *section;
 	struct report_waterfall *waterfall;
-	char name[TIMELINE_WHAT + 64], note[64];
+	char name[TIMELINE_WHAT + 64], note[192];
 
 	if (!b->s->nr_slowest)
 		return;
@@ -442,8 +442,10 @@ static void add_slowest(struct builder *b)
 		const char *what = *r->what ? r->what : trace_string(b->t, r->route);
 
 		snprintf(name, sizeof(name), "%s", what);
-		snprintf(note, sizeof(note), "status %" PRId64 ", id %" PRIu64 "%s", r->status,
-			 r->id, slow->cut ? ", not all of it" : "");
+		snprintf(note, sizeof(note), "status %" PRId64 ", id %" PRIu64 "%s%s%.100s",
+			 r->status, r->id, slow->cut ? ", not all of it" : "",
+			 r->trigger ? ", kept for " : "",
+			 r->trigger ? trace_string(b->t, r->trigger) : "");
 		add_slow_spans(b,
 			       report_trace(waterfall, name, r->begin - b->t->start,
 					    r->end - r->begin, note),

@@ -49,7 +49,7 @@ static void add_triggers(struct report *report, const struct timeline_summary *s
 	struct report_section *section = report_section(report, "triggers", "Why this was kept");
 	struct report_table *table =
 		report_table(section, "triggers", NULL, columns, ARRAY_SIZE(columns));
-	char text[96];
+	char text[TIMELINE_WHAT + 32];
 
 	for (size_t i = 0; i < s->nr_marks; i++) {
 		const struct timeline_mark *m = &s->marks[i];
@@ -64,7 +64,8 @@ static void add_triggers(struct report *report, const struct timeline_summary *s
 			report_add_none(table);
 		report_add_text(table, thread_text(t, m, text, sizeof(text)));
 		if (m->request) {
-			snprintf(text, sizeof(text), "id %" PRIu64, m->request);
+			snprintf(text, sizeof(text), "%s%sid %" PRIu64, m->what,
+				 *m->what ? ", " : "", m->request);
 			report_add_text(table, text);
 		} else {
 			report_add_none(table);

@@ -2,6 +2,7 @@
 #include "timeline_summary.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,8 @@ static int add_mark(struct timeline_summary *s, const struct timeline_thread *t,
 		m.request = e->trigger.request;
 		if (e->nr_args && e->args[0].type == EVENT_ARG_UINT)
 			m.lasted = e->args[0].u;
+		if (e->nr_args > 1 && e->args[1].type == EVENT_ARG_TEXT)
+			snprintf(m.what, sizeof(m.what), "%s", e->args[1].text);
 	} else {
 		m.signo = (uint32_t)e->signal.signo;
 		m.stack = (uint32_t)e->signal.stack;

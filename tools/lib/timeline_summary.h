@@ -61,6 +61,7 @@ struct timeline_mark {
 	uint32_t name;	       /* of a trigger: string */
 	uint32_t signo, stack; /* of a signal */
 	uint64_t address;
+	char what[TIMELINE_WHAT]; /* of a trigger: its request, for people */
 };
 
 struct timeline_summary {

@@ -21,6 +21,7 @@ struct thread {
 
 struct request {
 	uint64_t begin;
+	char what[TRIGGER_WHAT];
 };
 
 struct triggers {
@@ -233,6 +234,28 @@ static int fire(struct triggers *t, enum trigger_kind kind, uint64_t value,
 	return 0;
 }
 
+/* Its texts, one behind the other: method and path. */
+static void describe(struct request *r, const struct event *e)
+{
+	size_t len = 0;
+
+	r->what[0] = '\0';
+	for (unsigned int i = 0; i < e->nr_args && len < sizeof(r->what) - 1; i++)
+		if (e->args[i].type == EVENT_ARG_TEXT)
+			len += (size_t)snprintf(r->what + len, sizeof(r->what) - len, "%s%s",
+						len ? " " : "", e->args[i].text);
+}
+
+/* The words for a request of a hit. */
+static void name_request(const struct triggers *t, uint32_t pid, struct trigger_hit *hit)
+{
+	const struct request *r = hit->request ? id_map_find(&t->requests, hit->request, pid)
+					       : NULL;
+
+	if (r)
+		memcpy(hit->what, r->what, sizeof(hit->what));
+}
+
 static int request_event(struct triggers *t, const struct event *e, uint32_t pid,
 			 struct trigger_hit *hit, struct trigger_hit *ret)
 {
@@ -246,11 +269,13 @@ static int request_event(struct triggers *t, const struct event *e, uint32_t pid
 		if (!r)
 			return -ENOMEM;
 		r->begin = e->time;
+		describe(r, e);
 		return 0;
 	}
 	r = id_map_remove(&t->requests, hit->request, pid);
 	if (r) {
 		hit->begin = r->begin;
+		memcpy(hit->what, r->what, sizeof(hit->what));
 		fired = fire(t, TRIGGER_LATENCY, e->time - r->begin, hit, ret);
 	}
 	free(r);
@@ -266,6 +291,7 @@ static int came_back(struct triggers *t, struct thread *th, struct trigger_hit *
 
 	th->runnable = th->blocked = 0;
 	hit->request = request;
+	name_request(t, th->pid, hit);
 	if (blocked && until > blocked && (t->has_requests ? request != 0 : !th->idle)) {
 		hit->begin = blocked;
 		fired = fire(t, TRIGGER_BLOCKED, until - blocked, hit, ret);
@@ -404,6 +430,7 @@ int triggers_event(struct triggers *t, const struct event *e, struct trigger_hit
 	case EVT_SIGNAL:
 		th = id_map_find(&t->threads, e->tid, 0);
 		hit.request = th ? th->request : 0;
+		name_request(t, th ? th->pid : 0, &hit);
 		return is_fatal(e) ? fire(t, TRIGGER_SIGNAL, 0, &hit, ret) : 0;
 	case EVT_EXIT:
 		return exit_event(t, e, &hit, ret);
@@ -433,6 +460,7 @@ int triggers_probe(struct triggers *t, uint64_t which, const uint64_t *args, uns
 					     .begin = time,
 					     .request = th ? th->request : 0,
 					     .tid = tid };
+		name_request(t, th ? th->pid : 0, ret);
 		return 1;
 	}
 	return 0;

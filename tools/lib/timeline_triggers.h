@@ -59,6 +59,8 @@ struct trigger {
 int trigger_parse(const char *text, struct trigger *ret, const char **ret_why);
 void trigger_release(struct trigger *t);
 
+#define TRIGGER_WHAT 128
+
 /* What fired, and who did it. */
 struct trigger_hit {
 	const struct trigger *trigger;
@@ -66,6 +68,7 @@ struct trigger_hit {
 	uint64_t begin;	  /* of what lasted too long, or time */
 	uint64_t request; /* 0: none */
 	uint32_t tid;
+	char what[TRIGGER_WHAT]; /* method and path of the request; "": not known */
 };
 
 struct triggers;
