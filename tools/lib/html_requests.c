@@ -11,6 +11,7 @@
  * only who worked on it, and when, is told.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "html_impl.h"
