@@ -2,6 +2,7 @@
 """timeline --only: all events of the requests that matter, sums of the others, the rest counted."""
 
 import collections
+import json
 import os
 
 import servers
@@ -36,7 +37,7 @@ class Requests:
 
 class Only(Flight):
     def capture(self, pid, work, *options):
-        path = os.path.join(self.temp_dir(), "t.periscope")
+        path = self.path = os.path.join(self.temp_dir(), "t.periscope")
         tool = Tool("timeline", "-p", pid, "-v", *options, "-o", path, "100")
         self.addCleanup(tool.stop)
         tool.wait_capturing()
@@ -74,6 +75,11 @@ class Only(Flight):
         kinds = collections.Counter(e.kind for e in mine)
         for kind in ("switch_out", "switch_in", "syscall_enter", "syscall_exit", "request_pause"):
             self.assertGreaterEqual(kinds[kind], 1, kinds)
+        with open(self.convert(self.path, ".json"), encoding="utf-8") as file:
+            shown = [e for e in json.load(file)["traceEvents"] if e.get("cat") == "left_out"]
+        left_out = sum(e.fields["count"] for e in trace.events if e.kind == "left_out")
+        self.assertEqual(sum(e["args"]["count"] for e in shown), left_out)
+        self.assertEqual(len(shown), len(whole) + 1)  # before it, and after
         # Of the others nothing but their begins and ends.
         pauses = [e for e in trace.events if e.kind == "request_pause"]
         self.assertLessEqual({e.fields["request"] for e in pauses}, set(whole))

@@ -11,9 +11,10 @@
 
 struct sink;
 
-#define CHROME_CPUS  0	   /* PID of the process that stands for the machine */
-#define CHROME_LOST  65536 /* TIDs there: CPUs, and from here on what was lost on them */
-#define CHROME_DEPTH (TIMELINE_MAX_DEPTH + 1)
+#define CHROME_CPUS	0     /* PID of the process that stands for the machine */
+#define CHROME_LOST	65536 /* TIDs there: CPUs, and from here on what was lost on them */
+#define CHROME_LEFT_OUT (CHROME_LOST + 65536)
+#define CHROME_DEPTH	(TIMELINE_MAX_DEPTH + 1)
 
 /* The visitor's part of a thread: the arguments of its open spans, each after the other. */
 struct chrome_thread {
@@ -35,7 +36,7 @@ struct chrome {
 	struct strbuf b;
 	struct strbuf scratch; /* arguments in the making */
 	int err;	       /* the first one */
-	bool any;
+	bool any, left_out_named;
 	const char **names; /* strings of the trace, escaped and in quotes, as they are needed */
 	size_t nr_names;
 	const char **stacks; /* likewise, and only for this file */

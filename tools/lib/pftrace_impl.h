@@ -250,6 +250,8 @@ uint64_t pftrace_thread_track(struct pftrace *p, const struct timeline_thread *t
 uint64_t pftrace_state_track(struct pftrace *p, const struct timeline_thread *t);
 uint64_t pftrace_counter_track(struct pftrace *p, unsigned int counter, uint32_t pid, uint16_t cpu);
 uint64_t pftrace_loss_track(struct pftrace *p, uint16_t cpu);
+/* Where events were left out on purpose. */
+uint64_t pftrace_left_out_track(struct pftrace *p);
 struct pftrace_lane *pftrace_request_lane(struct pftrace *p, uint32_t route);
 void pftrace_free_lane(struct pftrace *p, struct pftrace_lane *lane);
 uint64_t pftrace_io_track(struct pftrace *p, const struct timeline_io *io);

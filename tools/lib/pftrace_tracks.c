@@ -191,6 +191,16 @@ uint64_t pftrace_loss_track(struct pftrace *p, uint16_t cpu)
 	return uuid;
 }
 
+uint64_t pftrace_left_out_track(struct pftrace *p)
+{
+	/* No CPU's number. */
+	uint64_t uuid = UUID(KIND_LOSS, EVENT_NO_CPU + 1U);
+
+	if (is_new(p, uuid))
+		end(p, begin(p, uuid, 0, "Left out by --only"));
+	return uuid;
+}
+
 /* -------- lanes -------- */
 
 static struct pftrace_lane *new_lane(struct pftrace *p, struct pftrace_lane ***lanes, size_t *nr,

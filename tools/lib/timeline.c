@@ -115,6 +115,7 @@ static void end_window(struct analysis *a)
 	if (!a->inside)
 		begin_window(a);
 	a->now = a->totals.end;
+	left_out_end(a);
 	requests_end(a);
 	threads_end(a);
 }

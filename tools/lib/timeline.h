@@ -187,6 +187,8 @@ struct timeline_visitor {
 	int (*io)(void *ctx, const struct timeline_io *io);
 	int (*counter)(void *ctx, const struct event *e);
 	int (*lost)(void *ctx, const struct event *e);
+	/* Between these moments count events were left out on purpose. */
+	int (*left_out)(void *ctx, uint64_t start, uint64_t end, uint64_t count);
 	/* Every event of the window, before it is worked on; whatever the filter. */
 	int (*event)(void *ctx, const struct event *e);
 };

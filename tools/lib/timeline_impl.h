@@ -77,7 +77,8 @@ struct analysis {
 	uint64_t now;
 	bool inside; /* the window has begun */
 	bool by_request;
-	bool left_out;		 /* events are, on purpose */
+	bool left_out; /* events are, on purpose: since then, so many */
+	uint64_t left_out_since, left_out_count;
 	bool no_sched;		 /* not recorded: states stay UNKNOWN */
 	struct id_map threads;	 /* by TID */
 	struct id_map requests;	 /* by process and id */
@@ -185,6 +186,8 @@ uint8_t phase_number(struct analysis *a, uint32_t name);
 /* -------- what was left out (timeline_left_out.c) -------- */
 
 void left_out_event(struct analysis *a, const struct event *e);
+/* The window ends. */
+void left_out_end(struct analysis *a);
 void sum_event(struct analysis *a, struct request *r, const struct event *e);
 /* It has ended: what was told of it counts. */
 void sums_apply(struct analysis *a, struct request *r);

@@ -10,18 +10,31 @@
 #include "timeline_impl.h"
 #include "util.h"
 
+void left_out_end(struct analysis *a)
+{
+	uint64_t start = MAX(a->left_out_since, a->totals.start);
+
+	if (a->left_out && a->inside && a->now > start)
+		TELL(a, left_out, start, a->now, a->left_out_count);
+	a->left_out_count = 0;
+}
+
 void left_out_event(struct analysis *a, const struct event *e)
 {
 	bool begins = !(e->left_out.flags & EVENT_LEFT_OUT_ENDS);
 	struct request *r;
 	struct thread *t;
 
-	if (a->inside)
+	if (a->inside) {
 		a->totals.left_out += e->left_out.count;
+		a->left_out_count += e->left_out.count;
+	}
 	/* Said again, for those who begin to read there. */
 	if (begins == a->left_out)
 		return;
+	left_out_end(a);
 	a->left_out = begins;
+	a->left_out_since = a->now;
 	for (size_t at = 0; (t = id_map_each(&a->threads, &at));) {
 		if (t->pub.foreign)
 			continue;

@@ -370,6 +370,19 @@ static int on_lost(void *ctx, const struct event *e)
 	return chrome_end(c);
 }
 
+static int on_left_out(void *ctx, uint64_t start, uint64_t end, uint64_t count)
+{
+	struct chrome *c = ctx;
+
+	if (!c->left_out_named)
+		name_row(c, "thread_name", CHROME_CPUS, CHROME_LEFT_OUT, "\"left out\"");
+	c->left_out_named = true;
+	chrome_slice(c, CHROME_CPUS, CHROME_LEFT_OUT, start, end);
+	chrome_what(c, "\"left out\"", "left_out");
+	strbuf_printf(&c->b, ",\"args\":{\"count\":%llu}", (unsigned long long)count);
+	return chrome_end(c);
+}
+
 static const struct timeline_visitor visitor = {
 	.thread = on_thread,
 	.thread_end = on_thread_end,
@@ -387,6 +400,7 @@ static const struct timeline_visitor visitor = {
 	.io = on_io,
 	.counter = on_counter,
 	.lost = on_lost,
+	.left_out = on_left_out,
 };
 
 /* -------- the whole -------- */

@@ -169,6 +169,8 @@ static void put_meta(struct html *h, const struct write_options *o, const struct
 	put_number(b, "requests", s->requests);
 	put_number(b, "unchosen", s->unchosen);
 	put_number(b, "odd", s->odd);
+	put_number(b, "left_out", s->left_out);
+	put_number(b, "summed", s->summed);
 	put_number(b, "complete", h->trace->complete);
 	put_number(b, "damaged", d->chunks + d->missing + d->entries + d->events);
 	put_names(h, &s->names);

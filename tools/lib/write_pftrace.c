@@ -309,7 +309,7 @@ static int on_counter(void *ctx, const struct event *event)
 }
 
 static void put_lost(struct pftrace *p, uint64_t time, uint64_t track, unsigned int type,
-		     const char *name)
+		     const char *name, bool dropped)
 {
 	struct pb *pb = &p->pb;
 	size_t packet = pb_begin(pb, TRACE_PACKET), event;
@@ -320,13 +320,14 @@ static void put_lost(struct pftrace *p, uint64_t time, uint64_t track, unsigned 
 	 * before is not known any more, and of ours nothing that was interned is missing.
 	 */
 	pb_uint(pb, PACKET_SEQUENCE_ID, SEQUENCE_LOST);
-	pb_uint(pb, PACKET_PREVIOUS_DROPPED, 1);
+	if (dropped)
+		pb_uint(pb, PACKET_PREVIOUS_DROPPED, 1);
 	event = pb_begin(pb, PACKET_TRACK_EVENT);
 	pb_uint(pb, EVENT_TYPE, type);
 	pb_uint(pb, EVENT_TRACK, track);
 	if (name) {
 		pb_string(pb, EVENT_NAME, name);
-		pb_string(pb, EVENT_CATEGORIES, "lost");
+		pb_string(pb, EVENT_CATEGORIES, dropped ? "lost" : "left_out");
 	}
 	pb_end(pb, event);
 	pb_end(pb, packet);
@@ -340,9 +341,21 @@ static int on_lost(void *ctx, const struct event *e)
 
 	if (e->lost.count)
 		snprintf(name, sizeof(name), "LOST %llu", (unsigned long long)e->lost.count);
-	put_lost(p, e->time, track, TYPE_BEGIN, name);
-	put_lost(p, e->lost.until, track, TYPE_END, NULL);
+	put_lost(p, e->time, track, TYPE_BEGIN, name, true);
+	put_lost(p, e->lost.until, track, TYPE_END, NULL, true);
 	pftrace_lost(p, e);
+	return pftrace_flush(p, PFTRACE_CHUNK);
+}
+
+static int on_left_out(void *ctx, uint64_t start, uint64_t end, uint64_t count)
+{
+	struct pftrace *p = ctx;
+	uint64_t track = pftrace_left_out_track(p);
+	char name[48];
+
+	snprintf(name, sizeof(name), "left out %llu", (unsigned long long)count);
+	put_lost(p, start, track, TYPE_BEGIN, name, false);
+	put_lost(p, end, track, TYPE_END, NULL, false);
 	return pftrace_flush(p, PFTRACE_CHUNK);
 }
 
@@ -363,6 +376,7 @@ static const struct timeline_visitor visitor = {
 	.io = on_io,
 	.counter = on_counter,
 	.lost = on_lost,
+	.left_out = on_left_out,
 };
 
 /* -------- the whole -------- */

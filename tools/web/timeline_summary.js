@@ -49,6 +49,13 @@ function lossNote(app) {
 			formatCount(t.unchosen) +
 				" requests were left out by the filter this page was made with. "
 		);
+	if (t.left_out)
+		parts.push(
+			formatCount(t.left_out) +
+				" events were left out by --only: of " +
+				formatCount(t.summed) +
+				" requests there are begin, end and sums alone. "
+		);
 	if (t.odd) parts.push(formatCount(t.odd) + " events did not fit those before. ");
 	return parts.length
 		? el("p", { class: "loss", role: "note" }, ...parts)
