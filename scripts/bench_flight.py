@@ -13,7 +13,7 @@ import re
 import subprocess
 import time
 
-from bench_offcpu import _attached, _switches
+from bench_offcpu import attached, handoff, switches_of
 from bench_report import verdict
 from bench_run import CannotMeasure, Workbench, cpu_ns
 from bench_stats import bootstrap_median, median, spread
@@ -37,9 +37,9 @@ def _command(settings, pid, bench, flight):
 
 def _window(pid, tool, seconds):
     """CPU time in ns for a switch: of the target, of the tool."""
-    before, switches = (cpu_ns(pid), cpu_ns(tool)), _switches(pid)
+    before, switches = (cpu_ns(pid), cpu_ns(tool)), switches_of(pid)
     time.sleep(seconds)
-    after, switches = (cpu_ns(pid), cpu_ns(tool)), _switches(pid) - switches
+    after, switches = (cpu_ns(pid), cpu_ns(tool)), switches_of(pid) - switches
     if switches < 1000:
         raise CannotMeasure(f"only {switches} switches in {seconds} s")
     return tuple((b - a) / switches for a, b in zip(before, after))
@@ -48,7 +48,7 @@ def _window(pid, tool, seconds):
 def _start(settings, bench, pid, flight):
     command, stats = _command(settings, pid, bench, flight)
     process = bench.spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _attached(process)
+    attached(process)
     return process, stats
 
 
@@ -171,11 +171,7 @@ def _full_rows(full):
 
 def flight(settings):
     with Workbench() as bench:
-        workload = os.path.join(settings.build, "workloads", "waits")
-        if not os.access(workload, os.X_OK):
-            raise CannotMeasure(f"{workload} is missing; run make check first")
-        pid = bench.spawn([workload, "0", "handoff"]).pid
-        time.sleep(0.5)
+        pid = handoff(settings, bench)
         found, lost = _pairs(settings, bench, pid)
         full = _full(settings, bench, pid)
     rows = [

@@ -38,7 +38,7 @@ END { clear(@start); clear(@u); clear(@k); }
 """
 
 
-def _switches(pid):
+def switches_of(pid):
     total = 0
     for task in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as status:
@@ -48,9 +48,9 @@ def _switches(pid):
 
 def _window(pid, seconds):
     """CPU time in ns for a switch."""
-    cpu, switches = cpu_ns(pid), _switches(pid)
+    cpu, switches = cpu_ns(pid), switches_of(pid)
     time.sleep(seconds)
-    cpu, switches = cpu_ns(pid) - cpu, _switches(pid) - switches
+    cpu, switches = cpu_ns(pid) - cpu, switches_of(pid) - switches
     if switches < 1000:
         raise CannotMeasure(f"only {switches} switches in {seconds} s")
     return cpu / switches
@@ -68,7 +68,7 @@ def _scheduler_links(process):
     return links
 
 
-def _attached(process, by_output=None):
+def attached(process, by_output=None):
     """Waits until the tool follows switches: ours holds its links, bpftrace says so."""
     end = time.monotonic() + 30
     while time.monotonic() < end and process.poll() is None:
@@ -91,13 +91,13 @@ def _with(bench, settings, tool, pid, seconds):
         if tool in OURS:
             command = [os.path.join(settings.build, "periscope"), "offcpu", "-p", str(pid), "-f"]
             process = bench.spawn([*command, *OURS[tool], "30"], stdout=file)
-            _attached(process)
+            attached(process)
         else:
             script = SCRIPT.replace("TARGET", str(pid))
             process = bench.spawn(
                 [find_program("bpftrace"), "-e", script], stdout=-1, stderr=file
             )
-            _attached(process, process.stdout)
+            attached(process, process.stdout)
         cost = _window(pid, seconds)
         if process.poll() is not None:
             raise CannotMeasure(f"{tool} has ended with status {process.returncode}")
@@ -135,13 +135,19 @@ def _row(tool, pairs):
     return row
 
 
+def handoff(settings, bench):
+    """Starts the workload; its PID."""
+    workload = os.path.join(settings.build, "workloads", "waits")
+    if not os.access(workload, os.X_OK):
+        raise CannotMeasure(f"{workload} is missing; run make check first")
+    pid = bench.spawn([workload, "0", "handoff"]).pid
+    time.sleep(0.5)
+    return pid
+
+
 def offcpu(settings):
     with Workbench() as bench:
-        workload = os.path.join(settings.build, "workloads", "waits")
-        if not os.access(workload, os.X_OK):
-            raise CannotMeasure(f"{workload} is missing; run make check first")
-        pid = bench.spawn([workload, "0", "handoff"]).pid
-        time.sleep(0.5)
+        pid = handoff(settings, bench)
         pairs = _pairs(settings, bench, pid)
     return {
         "title": "offcpu: CPU time for a switch from thread to thread, without and with the tool",
