@@ -275,7 +275,7 @@ class Limits(Flight):
         known = self.workload()
         tool = self.fly(known.pid, "--disk", "1MB", "--keep", "0", limits="1MB,1h")
         sizes, failed = [], 0
-        for _ in range(6):
+        for _ in range(10):
             known.do("f")
             asked = periscope("timeline", "--dump", "-p", known.pid)
             failed += asked.status != 0

@@ -254,15 +254,13 @@ class Streams(Timeline):
 class Flight(Timeline):
     def fly(self, workload, *options):
         folder = self.temp_dir()
-        tool = Tool("timeline", "-p", workload.pid, "--flight", "16MB,20s", "-o", folder, *options)
+        tool = Tool(
+            "timeline", "-p", workload.pid, "--flight", "16MB,20s", "-o", folder, "-v", *options
+        )
         self.addCleanup(tool.stop)
         tool.folder = folder
-        wait_until(lambda: self.listens(tool), what="the recorder")
+        tool.wait_capturing()
         return tool
-
-    @staticmethod
-    def listens(tool):
-        return periscope("timeline", "--limits", "16MB,20s").status == 0 and is_alive(tool.pid)
 
     def dumps(self, tool):
         return sorted(glob.glob(os.path.join(tool.folder, "*.periscope")))

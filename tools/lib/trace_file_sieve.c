@@ -234,6 +234,9 @@ static int write_decided(struct trace_writer *w, size_t n, uint64_t first)
 	struct sieving *s = &w->sieving;
 	int err = writer_begin_events(w, first);
 
+	/* A recording begins with nothing of its threads. */
+	if (!err && !w->any)
+		err = put_left_out(s, first, false);
 	for (size_t i = 0; i < n && !err; i++)
 		err = pass(w, &s->items[i]);
 	/* Each chunk tells what was left out of it. */
