@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Targets in all conditions, and the ways a capture begins and ends."""
 
+import glob
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +21,18 @@ from harness import (
     periscope,
     wait_until,
 )
+
+
+def programs_of(pid):
+    """The BPF programs that a process holds."""
+    found = set()
+    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
+        try:
+            with open(path, encoding="ascii") as file:
+                found |= {int(i) for i in re.findall(r"^prog_id:\s*(\d+)$", file.read(), re.M)}
+        except FileNotFoundError:
+            pass
+    return found
 
 
 def bpf_programs():
@@ -84,15 +98,16 @@ class Ends(LiveTest):
 
     def test_sigkill_leaves_nothing(self):
         directory = self.temp_dir()
-        before = bpf_programs()
         with self.start("recursion") as workload:
             path = os.path.join(directory, "cpu.folded")
             with Tool("cpu", "-p", workload.pid, "-o", path) as tool:
-                wait_until(lambda: bpf_programs() - before, what="the BPF programs")
+                wait_until(lambda: programs_of(tool.popen.pid), what="the BPF programs")
                 time.sleep(0.5)
+                its = programs_of(tool.popen.pid)
+                self.assertLessEqual(its, bpf_programs())
                 tool.popen.kill()
                 tool.popen.wait()
-            wait_until(lambda: not bpf_programs() - before, what="the programs to go")
+            wait_until(lambda: not bpf_programs() & its, what="the programs to go")
             self.assertTrue(is_alive(workload.pid))
             self.assertFalse(os.path.exists(path), "half a file under the final name")
 
