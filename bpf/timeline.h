@@ -13,10 +13,10 @@
 #include "heap.h"
 #include "target.h"
 
-#define TIMELINE_TEXT		192 /* bytes of a text, its NUL included; longer ones are cut */
-#define TIMELINE_WORDS		6
-#define TIMELINE_LOG_SIZE	(16 << 20)
-#define TIMELINE_MAX_SITES	4096
+#define TIMELINE_TEXT	     192 /* bytes of a text, its NUL included; longer ones are cut */
+#define TIMELINE_WORDS	     6
+#define TIMELINE_LOG_SIZE    (16 << 20)
+#define TIMELINE_MAX_SITES   4096
 
 #define TIMELINE_MAX_THREADS 16384 /* threads at once */
 

@@ -43,7 +43,7 @@ struct capture_timeline_options {
 	const struct timeline_wish *wishes;
 	size_t nr_usdt, nr_functions, nr_wishes;
 	size_t max_functions;
-	uint64_t key_ns; /* how often every thread's state is repeated; 0: by default */
+	uint64_t key_ns;   /* how often every thread's state is repeated; 0: by default */
 	struct only *only; /* which requests are kept with all events; borrowed; NULL: all */
 	/*
 	 * For a flight recorder: conditions (borrowed; NULL: none), and who is told when one holds.
