@@ -39,7 +39,7 @@ class Hard(Timeline):
 
 
 class AgainstPerf(Hard):
-    def test_runs_are_those_of_perf_sched_timehist(self):
+    def test_runs_are_those_of_perf_sched(self):
         """Both at once. A difference in a time is what is between two handlers of one event."""
         with Told("timeline_known") as workload:
             data = os.path.join(self.temp_dir(), "perf.data")
@@ -53,28 +53,41 @@ class AgainstPerf(Hard):
             wait_until(lambda: os.path.exists(data) and os.path.getsize(data), 20, "perf")
             workload.go()
             workload.lines_until("done")
+            tids = {int(tid) for tid in os.listdir(f"/proc/{workload.pid}/task")}
             self.assert_ok(ended(tool))
             perf.send_signal(signal.SIGINT)
             perf.wait(60)
-        text = subprocess.run(
-            ["perf", "sched", "timehist", "-i", data, "-p", str(workload.pid)],
-            capture_output=True, text=True, timeout=100, check=False,
-        ).stdout  # fmt: skip
-        theirs = collections.defaultdict(list)
-        # time cpu task[tid/pid] wait-time sch-delay run-time, in ms
-        for tid, run in re.findall(r"\[(\d+)(?:/\d+)?\] +[0-9.]+ +[0-9.]+ +([0-9.]+)", text):
-            theirs[int(tid)].append(float(run) * 1e6)
+        theirs = self.runs(data, tids)
         out = tool.trace + ".pftrace"
         self.assert_ok(periscope("convert", tool.trace, "-o", out))
         ours = collections.defaultdict(list)
         for run in sorted(pftrace.Pftrace(out).runs, key=lambda run: run.start):
             ours[run.tid].append(run.end - run.start)
-        self.assertEqual(len(theirs), 2, text[:1000])
+        self.assertEqual(len(theirs), 2, theirs)
         for tid, runs in theirs.items():
             self.assertEqual(len(ours[tid]), len(runs), (tid, runs, ours[tid]))
-            self.assertGreater(len(runs), ROUNDS // 2)
-            close = [abs(a - b) < 100000 for a, b in zip(ours[tid], runs)]
-            self.assertGreater(sum(close), 0.9 * len(close), list(zip(ours[tid], runs)))
+            known = [(a, b) for a, b in zip(ours[tid], runs) if b is not None]
+            self.assertGreater(len(known), ROUNDS // 3)
+            close = [abs(a - b) < 100000 for a, b in known]
+            self.assertGreater(sum(close), 0.9 * len(close), known)
+
+    @staticmethod
+    def runs(data, tids):
+        """Of each thread the time from each switch to it until that away from it, which is what
+        perf sched timehist calls its run time; None where the kernel told nobody of the former."""
+        text = subprocess.run(
+            ["perf", "script", "-i", data, "--ns", "-F", "cpu,time,trace"],
+            capture_output=True, text=True, timeout=100, check=False,
+        ).stdout  # fmt: skip
+        found, last = collections.defaultdict(list), {}
+        pattern = r"\[(\d+)\] +(\d+)\.(\d{9}): .*prev_pid=(\d+) .*next_pid=(\d+)"
+        for cpu, s, ns, prev, new in re.findall(pattern, text):
+            time, prev = int(s) * 10**9 + int(ns), int(prev)
+            if prev in tids:
+                to, since = last.get(cpu, (None, 0))
+                found[prev].append(time - since if to == prev else None)
+            last[cpu] = (int(new), time)
+        return found
 
 
 class AgainstTheLoad(Hard):

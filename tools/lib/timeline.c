@@ -16,9 +16,31 @@
  */
 #define BEFORE UINT64_C(10000000000)
 
+/* A flight recorder's condition held: the request is marked, if it is one's. */
+static void trigger_event(struct analysis *a, const struct event *e)
+{
+	struct thread *t = e->tid ? thread_find(a, e->tid) : NULL;
+	struct request *r = t ? request_find(a, t, e->trigger.request, false) : NULL;
+
+	if (r)
+		r->pub.trigger = (uint32_t)e->trigger.name;
+	if (a->inside)
+		TELL(a, instant, t ? &t->pub : NULL, e);
+}
+
+static void lost_event(struct analysis *a, const struct event *e)
+{
+	thread_lost(a, e);
+	if (!a->inside)
+		return;
+	a->totals.losses++;
+	a->totals.lost += e->lost.count;
+	a->totals.lost_more = a->totals.lost_more || !e->lost.count;
+	TELL(a, lost, e);
+}
+
 static void apply(struct analysis *a, const struct event *e)
 {
-	struct request *r;
 	struct thread *t;
 
 	switch (e->kind) {
@@ -70,12 +92,7 @@ static void apply(struct analysis *a, const struct event *e)
 			span_event(a, t, e);
 		break;
 	case EVT_TRIGGER:
-		t = e->tid ? thread_find(a, e->tid) : NULL;
-		r = t ? request_find(a, t, e->trigger.request, false) : NULL;
-		if (r)
-			r->pub.trigger = (uint32_t)e->trigger.name;
-		if (a->inside)
-			TELL(a, instant, t ? &t->pub : NULL, e);
+		trigger_event(a, e);
 		break;
 	case EVT_IO_ISSUE:
 	case EVT_IO_COMPLETE:
@@ -89,13 +106,7 @@ static void apply(struct analysis *a, const struct event *e)
 		left_out_event(a, e);
 		break;
 	case EVT_LOST:
-		thread_lost(a, e);
-		if (a->inside) {
-			a->totals.losses++;
-			a->totals.lost += e->lost.count;
-			a->totals.lost_more = a->totals.lost_more || !e->lost.count;
-			TELL(a, lost, e);
-		}
+		lost_event(a, e);
 		break;
 	default:
 		break;
