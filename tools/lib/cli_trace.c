@@ -204,7 +204,7 @@ int cli_trace_write(struct cli_trace *t, struct cli_outputs *o)
 
 int cli_trace_stdout(struct cli_trace *t, const char *format)
 {
-	const struct format *f;
+	const struct format *f = NULL;
 	struct output *out = NULL;
 	struct models m;
 	int err = models_init(&m, t);

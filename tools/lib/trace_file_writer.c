@@ -375,8 +375,8 @@ static int write_events(struct trace_writer *w, uint64_t first)
 
 static int flush(struct trace_writer *w, bool all, enum trace_urge urge)
 {
-	uint64_t first;
-	size_t total;
+	uint64_t first = 0;
+	size_t total = 0;
 	int err = w->err;
 
 	if (!err)
