@@ -129,6 +129,11 @@ def _full(settings, bench, pid):
     }
 
 
+def _with_quartiles(values):
+    of = spread(values)
+    return f"{of.median:.0f} [{of.q1:.0f}, {of.q3:.0f}]"
+
+
 def _cost_row(name, found, which, bound):
     """The recorder's median beside the file's; the difference by pairs."""
     file = [pair[which] for pair in found[False]]
@@ -137,8 +142,8 @@ def _cost_row(name, found, which, bound):
     low, high = bootstrap_median(more)
     return {
         "what": name,
-        "file": f"{spread(file):.0f}",
-        "flight": f"{spread(flight):.0f}",
+        "file": _with_quartiles(file),
+        "flight": _with_quartiles(flight),
         "more": f"{median(more):+.0f}, 95 %: {low:+.0f} to {high:+.0f}",
         "target": "no more",
         "verdict": verdict(low, bound),
