@@ -36,9 +36,13 @@ class Requests(LiveTest):
             return result, json.load(file)
 
     def workload(self, kind, count, *args, points=(*POINTS, *PIECES)):
-        self.stolen = stolen_ns()
-        result, report = self.capture(*points, *args, "--", WORKLOAD, "0", kind, str(count))
-        self.stolen = stolen_ns() - self.stolen
+        # Where the kernel keeps a switch to itself, its time and its stack are nobody's: once more.
+        for _ in range(3):
+            self.stolen = stolen_ns()
+            result, report = self.capture(*points, *args, "--", WORKLOAD, "0", kind, str(count))
+            self.stolen = stolen_ns() - self.stolen
+            if not result.summary.get("unreported"):
+                break
         self.assertEqual(result.summary["lost"], 0, result)
         return result, report, self.told(result)
 
