@@ -243,17 +243,18 @@ $(B)/live/%: tests/live/%.c $(LIB_OBJS)
 
 # No root, no BTF of the running kernel. The pages' tests wait for a browser while others compute; what
 # one of them prints comes when it has ended.
-CHECKS := check-unit check-flame check-timeline check-convert
+CHECKS := check-unit check-pages check-convert
 .PHONY: $(CHECKS)
 check: all bpf $(UNIT_BINS) $(WORKLOADS) $(LIVE_PROGS) $(MAKE_TRACE) $(B)/bpf/vmlinux_check.bpf.o
 	$(Q)$(MAKE) --no-print-directory --output-sync=target $(CHECKS)
 check-unit:
 	$(Q)tests/run-unit $(B)
 	$(Q)python3 tests/bench/test_arithmetic.py
-check-flame:
+check-pages:
 	$(Q)printf 'tests/browser/test_%s\n' 'flame.py $(B)' 'timeline.py $(B)' \
 		'timeline_picture.py $(B)' 'timeline.py $(B) firefox' \
 		'timeline_picture.py $(B) firefox' | xargs -P 2 -L 1 python3
+check-convert:
 	$(Q)python3 tests/convert/test_convert.py $(B)
 	$(Q)python3 tests/convert/test_viewers.py $(B)
 

@@ -111,10 +111,7 @@ struct {
 
 static __always_inline void count(__u32 which)
 {
-	__u64 *n = bpf_map_lookup_elem(&func_stats, &which);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
+	count_in(&func_stats, which);
 }
 
 /*

@@ -401,12 +401,9 @@ int heap_call(struct pt_regs *ctx)
 
 	if (!enabled)
 		return 0;
-	t = thread_of_current();
-	if (!t) {
-		t = thread_new((__u32)bpf_get_current_pid_tgid());
-		if (!t)
-			return 0;
-	}
+	t = thread_known_or_new();
+	if (!t)
+		return 0;
 	cookie = bpf_get_attach_cookie(ctx);
 	if ((PROBE_COOKIE_ID(cookie) & 0xff) == HEAP_FREE)
 		on_free(ctx, t, cookie);
@@ -427,12 +424,9 @@ int heap_request(struct pt_regs *ctx)
 
 	if (!enabled)
 		return 0;
-	t = thread_of_current();
-	if (!t) {
-		t = thread_new((__u32)bpf_get_current_pid_tgid());
-		if (!t)
-			return 0;
-	}
+	t = thread_known_or_new();
+	if (!t)
+		return 0;
 	h.ids = (struct target_ids){ t->tgid, t->tid };
 	h.cookie = bpf_get_attach_cookie(ctx);
 	id = PROBE_COOKIE_ID(h.cookie);

@@ -116,11 +116,7 @@ __u32 next_space = 1;
 
 static __always_inline void heap_count(__u32 which)
 {
-	__u64 *n = bpf_map_lookup_elem(&heap_stats, &which);
-
-	/* Per CPU, but a preempted program may have been about to write, too. */
-	if (n)
-		__sync_fetch_and_add(n, 1);
+	count_in(&heap_stats, which);
 }
 
 /* A number of no other process; 0 when the search takes too long, which is then shared. */
@@ -224,6 +220,14 @@ static __noinline struct heap_thread *thread_new(__u32 tid)
 	t->watched = !filter_tids || bpf_map_lookup_elem(&tids, &ids.tid);
 	t->serial = __sync_fetch_and_add(&next_thread, 1);
 	return t;
+}
+
+/* NULL as of thread_new. */
+static __always_inline struct heap_thread *thread_known_or_new(void)
+{
+	struct heap_thread *t = thread_of_current();
+
+	return t ? t : thread_new((__u32)bpf_get_current_pid_tgid());
 }
 
 static __always_inline void thread_announce(struct heap_thread *t)

@@ -55,10 +55,7 @@ struct {
 
 static __always_inline void count(__u32 which)
 {
-	__u64 *n = bpf_map_lookup_elem(&request_stats, &which);
-
-	if (n)
-		__sync_fetch_and_add(n, 1);
+	count_in(&request_stats, which);
 }
 
 #define READ(x) (*(volatile typeof(x) *)&(x))

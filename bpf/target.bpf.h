@@ -63,13 +63,19 @@ struct {
 	__uint(value_size, sizeof(__u32));
 } mmaps SEC(".maps");
 
-static __always_inline void count_stat(__u32 which)
+/* One more of an element of `stats`, or of a per-CPU array of the tool's own. */
+static __always_inline void count_in(void *map, __u32 which)
 {
-	__u64 *n = bpf_map_lookup_elem(&stats, &which);
+	__u64 *n = bpf_map_lookup_elem(map, &which);
 
 	/* Per CPU, and yet: where the kernel preempts, another task's program may come in between. */
 	if (n)
 		__sync_fetch_and_add(n, 1);
+}
+
+static __always_inline void count_stat(__u32 which)
+{
+	count_in(&stats, which);
 }
 
 /* The number of a task in our namespace, 0 when it has none. */

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Files of tests, each in a process of its own, a few at a time: most of them wait for most of
-their time."""
+their time. And what such a process begins with."""
 
 import concurrent.futures
 import glob
@@ -8,6 +8,16 @@ import os
 import re
 import subprocess
 import sys
+import unittest
+
+
+def flatten(suite):
+    """The tests of a suite of suites."""
+    for item in suite:
+        if isinstance(item, unittest.TestSuite):
+            yield from flatten(item)
+        else:
+            yield item
 
 
 def run(script, build, at_once):

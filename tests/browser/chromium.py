@@ -3,13 +3,10 @@
 
 import base64
 import json
-import os
-import shutil
-import subprocess
-import tempfile
 import time
 import urllib.request
 
+from browser import Browser
 from websocket import JavaScriptError, WebSocket
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
@@ -17,21 +14,15 @@ FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
     --remote-debugging-port=0 --remote-allow-origins=*""".split()
 
 
-class Chromium:
-    """One browser with one page. Use it in a with statement."""
+class Chromium(Browser):
+    NAME = "chromium"
 
     def __init__(self, width=1200, height=800, timeout=60):
-        self.folder = tempfile.mkdtemp(prefix="periscope-browser.")
-        self.timeout = timeout
-        self.calls = 0
-        self.errors = []
-        self.process = subprocess.Popen(
-            ["chromium", *FLAGS, f"--window-size={width},{height}",
-             f"--user-data-dir={self.folder}", "about:blank"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
+        super().__init__(timeout)
+        self.start(["chromium", *FLAGS, f"--window-size={width},{height}",
+                    f"--user-data-dir={self.folder}", "about:blank"])
         try:
-            self.page = WebSocket(self.find_page(), timeout)
+            self.page = WebSocket(self.told("DevToolsActivePort", self.find_page), timeout)
             for domain in ("Page", "Runtime"):
                 self.call(f"{domain}.enable")
             self.resize(width, height)
@@ -39,24 +30,15 @@ class Chromium:
             self.close()
             raise
 
-    def find_page(self):
-        """The address of the page's debugger; Chromium writes the port it was given to a file."""
-        path = os.path.join(self.folder, "DevToolsActivePort")
-        end = time.monotonic() + self.timeout
-        while time.monotonic() < end:
-            try:
-                with open(path, encoding="ascii") as file:
-                    port = file.readline().strip()
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
-                    for target in json.load(answer):
-                        if target["type"] == "page":
-                            return target["webSocketDebuggerUrl"]
-            except (OSError, ValueError):
-                pass
-            if self.process.poll() is not None:
-                raise RuntimeError(f"chromium ended with status {self.process.returncode}")
-            time.sleep(0.1)
-        raise TimeoutError("chromium does not answer")
+    @staticmethod
+    def find_page(file):
+        """The address of the page's debugger, by the port that Chromium was given."""
+        port = file.readline().strip()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list") as answer:
+            for target in json.load(answer):
+                if target["type"] == "page":
+                    return target["webSocketDebuggerUrl"]
+        return None
 
     def call(self, method, **parameters):
         self.calls += 1
@@ -92,9 +74,6 @@ class Chromium:
             details = answer["exceptionDetails"]
             raise JavaScriptError(details.get("exception", {}).get("description", details["text"]))
         return answer["result"].get("value")
-
-    def painted(self):
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def resize(self, width, height):
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
@@ -143,20 +122,3 @@ class Chromium:
     def screenshot(self, path):
         with open(path, "wb") as file:
             file.write(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
-
-    def close(self):
-        if hasattr(self, "page"):
-            self.page.close()
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.close()

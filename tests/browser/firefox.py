@@ -8,10 +8,9 @@ import base64
 import json
 import os
 import shutil
-import subprocess
-import tempfile
 import time
 
+from browser import Browser
 from websocket import JavaScriptError, WebSocket
 
 PREFERENCES = {
@@ -39,25 +38,19 @@ def find():
     return shutil.which("firefox-esr") or shutil.which("firefox")
 
 
-class Firefox:
-    """One browser with one page. Use it in a with statement."""
+class Firefox(Browser):
+    NAME = "firefox"
 
     def __init__(self, width=1200, height=800, timeout=60):
-        self.folder = tempfile.mkdtemp(prefix="periscope-browser.")
-        self.timeout = timeout
-        self.calls = 0
-        self.errors = []
+        super().__init__(timeout)
         with open(os.path.join(self.folder, "user.js"), "w", encoding="ascii") as file:
             for name, value in PREFERENCES.items():
                 file.write(f"user_pref({json.dumps(name)}, {json.dumps(value)});\n")
-        self.process = subprocess.Popen(
-            [find(), "--headless", "--no-remote", "--profile", self.folder,
-             "--remote-debugging-port=0", "about:blank"],
-            env={**os.environ, "HOME": self.folder},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
+        self.start([find(), "--headless", "--no-remote", "--profile", self.folder,
+                    "--remote-debugging-port=0", "about:blank"],
+                   env={**os.environ, "HOME": self.folder})
         try:
-            self.page = WebSocket(self.find_page(), timeout)
+            self.page = WebSocket(self.told("WebDriverBiDiServer.json", self.find_page), timeout)
             self.call("session.new", capabilities={})
             self.context = self.call("browsingContext.getTree")["contexts"][0]["context"]
             self.call("session.subscribe", events=["log.entryAdded"])
@@ -66,21 +59,11 @@ class Firefox:
             self.close()
             raise
 
-    def find_page(self):
-        """The address of the session's socket: Firefox writes the port it was given to a file."""
-        path = os.path.join(self.folder, "WebDriverBiDiServer.json")
-        end = time.monotonic() + self.timeout
-        while time.monotonic() < end:
-            try:
-                with open(path, encoding="ascii") as file:
-                    told = json.load(file)
-                return f"ws://{told['ws_host']}:{told['ws_port']}/session"
-            except (OSError, ValueError):
-                pass
-            if self.process.poll() is not None:
-                raise RuntimeError(f"firefox ended with status {self.process.returncode}")
-            time.sleep(0.1)
-        raise TimeoutError("firefox does not answer")
+    @staticmethod
+    def find_page(file):
+        """The address of Firefox's WebDriver socket."""
+        told = json.load(file)
+        return f"ws://{told['ws_host']}:{told['ws_port']}/session"
 
     def call(self, method, **parameters):
         self.calls += 1
@@ -114,9 +97,6 @@ class Firefox:
         if answer["type"] == "exception":
             raise JavaScriptError(answer["exceptionDetails"]["text"])
         return json.loads(answer["result"]["value"])[0]
-
-    def painted(self):
-        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def resize(self, width, height):
         self.call("browsingContext.setViewport", context=self.context,
@@ -175,20 +155,3 @@ class Firefox:
         answer = self.call("browsingContext.captureScreenshot", context=self.context)
         with open(path, "wb") as file:
             file.write(base64.b64decode(answer["data"]))
-
-    def close(self):
-        if hasattr(self, "page"):
-            self.page.close()
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *unused):
-        self.close()

@@ -2,7 +2,6 @@
 """What tests of the flight recorder share: one that runs, and its dumps."""
 
 import glob
-import json
 import os
 import re
 import time
@@ -43,12 +42,6 @@ class FlightTest(LiveTest):
         out = path + ending
         self.assert_ok(periscope("convert", path, "-o", out))
         return out
-
-    def report(self, path):
-        out = path + ".report"
-        self.assert_ok(periscope("convert", path, "--format", "tables", "-o", out))
-        with open(out, encoding="utf-8") as file:
-            return json.load(file)["sections"]
 
     def trace(self, path):
         """A dump, read by tracefile.py, and its triggers."""

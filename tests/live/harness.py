@@ -332,6 +332,13 @@ class LiveTest(unittest.TestCase):
         os.chmod(directory.name, 0o755)
         return directory.name
 
+    def tables(self, trace):
+        """The sections of a recorded timeline's report, as tables for programs."""
+        out = trace + ".tables"
+        self.assert_ok(periscope("convert", trace, "--format", "tables", "-o", out))
+        with open(out, encoding="utf-8") as file:
+            return json.load(file)["sections"]
+
     def start(self, workload, case="plain", **kwargs):
         running = start(cases(workload)[case], **kwargs)
         self.addCleanup(running.stop)

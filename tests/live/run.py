@@ -68,14 +68,6 @@ class Results(unittest.TestResult):
         self.bad = True
 
 
-def flatten(suite):
-    for item in suite:
-        if isinstance(item, unittest.TestSuite):
-            yield from flatten(item)
-        else:
-            yield item
-
-
 def report(results):
     """Says what failed and how many; the exit status."""
     for test, trace in results.failures + results.errors:
@@ -98,7 +90,7 @@ def main():
     sys.path.insert(0, HERE)
     signal.signal(signal.SIGALRM, on_alarm)
 
-    tests = list(flatten(unittest.TestLoader().discover(HERE, "test_*.py", HERE)))
+    tests = list(side_by_side.flatten(unittest.TestLoader().discover(HERE, "test_*.py", HERE)))
     words = sys.argv[2:]
     if words:
         tests = [test for test in tests if any(word in test.id() for word in words)]

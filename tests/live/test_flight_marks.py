@@ -31,7 +31,7 @@ class Marks(Flight):
                 check()
 
     def text(self):
-        sections = self.report(self.dump)
+        sections = self.tables(self.dump)
         (row,) = sections["triggers"]["tables"][0]["rows"]
         self.assertEqual(row["trigger"], TRIGGER)
         self.assertEqual(row["thread"], f"guilty {self.guilty}")

@@ -54,7 +54,7 @@ class Only(Flight):
         for number, sums in requests.sums.items():
             self.assertEqual(sums[0] + sums[1], requests.latency(number), number)
             self.assertLessEqual(sums[2], requests.latency(number))
-        report = self.report(path)
+        report = self.tables(path)
         routes = report["requests"]["tables"][0]["rows"]
         self.assertEqual(sum(r["requests"] for r in routes), len(requests.end))
         self.assertEqual(sum(r["partial"] + r["lost"] for r in routes), 0, routes)

@@ -265,12 +265,6 @@ class Flight(Timeline):
     def dumps(self, tool):
         return sorted(glob.glob(os.path.join(tool.folder, "*.periscope")))
 
-    def report(self, path):
-        out = path + ".report"
-        self.assert_ok(periscope("convert", path, "--format", "tables", "-o", out))
-        with open(out, encoding="utf-8") as file:
-            return json.load(file)["sections"]
-
     def test_crash_has_the_faulting_function_on_top(self):
         with Told("crash") as workload:
             tool = self.fly(workload, "--trigger", "signal")
@@ -280,7 +274,7 @@ class Flight(Timeline):
             self.assertEqual(result.summary["dumps"], 1, result)
             (dump,) = self.dumps(tool)
             self.assertIn("signal", os.path.basename(dump))
-            sections = self.report(dump)
+            sections = self.tables(dump)
             rows = sections["signals"]["tables"][0]["rows"]
             fault = next(r for r in rows if r["signal"] == "SIGSEGV")
             self.assertIn("doomed", fault["thread"])
@@ -300,7 +294,7 @@ class Flight(Timeline):
             result = ended(tool)
             self.assert_ok(result)
             self.assertEqual(result.summary["dumps"], 1, result)
-            rows = self.report(self.dumps(tool)[0])["triggers"]["tables"][0]["rows"]
+            rows = self.tables(self.dumps(tool)[0])["triggers"]["tables"][0]["rows"]
             self.assertEqual([r["trigger"] for r in rows], ["known:round__start(arg1==5)"])
 
     def test_condition_that_never_holds(self):
@@ -325,7 +319,7 @@ class Flight(Timeline):
             tool.popen.kill()
             tool.popen.wait()
             for dump in self.dumps(tool):
-                self.report(dump)
+                self.tables(dump)
             refused = periscope("timeline", "--dump", "-p", workload.pid)
             self.assert_refused(refused, 1, "no flight recorder")
 

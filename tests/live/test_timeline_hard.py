@@ -4,7 +4,6 @@ threads that come again, another program in the same process, a clock that is se
 """
 
 import collections
-import json
 import os
 import re
 import signal
@@ -23,12 +22,6 @@ import pftrace  # noqa: E402  pylint: disable=wrong-import-position
 
 
 class Hard(Timeline):
-    def tables(self, trace):
-        out = trace + ".tables"
-        self.assert_ok(periscope("convert", trace, "--format", "tables", "-o", out))
-        with open(out, encoding="utf-8") as file:
-            return json.load(file)["sections"]
-
     def rows_of_threads(self, trace):
         return self.tables(trace)["threads"]["tables"][0]["rows"]
 

@@ -17,13 +17,6 @@ WORKLOAD = os.path.join(WORKLOADS, "requests")
 class Requests(Timeline):
     """tests/workloads/requests.c"""
 
-    def tables(self, trace):
-        """The report's sections, as tables for programs."""
-        out = trace + ".tables"
-        self.assert_ok(periscope("convert", trace, "--format", "tables", "-o", out))
-        with open(out, encoding="utf-8") as file:
-            return json.load(file)["sections"]
-
     def of_command(self, kind, count, *options):
         """Records the workload from its first instruction; result, tables, events."""
         trace = os.path.join(self.temp_dir(), "t.periscope")

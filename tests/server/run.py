@@ -19,14 +19,6 @@ sys.path.insert(0, os.path.dirname(HERE))
 import side_by_side  # noqa: E402
 
 
-def flatten(suite):
-    for item in suite:
-        if isinstance(item, unittest.TestSuite):
-            yield from flatten(item)
-        else:
-            yield item
-
-
 def name_of(test):
     """Of a test, of a subtest that test, of what a class does before its tests that class."""
     return getattr(test, "test_case", test).id()
@@ -42,7 +34,7 @@ def main():
     import harness  # pylint: disable=import-outside-toplevel
 
     words = sys.argv[2:]
-    tests = [test for test in flatten(unittest.defaultTestLoader.discover(HERE))
+    tests = [test for test in side_by_side.flatten(unittest.defaultTestLoader.discover(HERE))
              if not words or any(word in test.id() for word in words)]
     result = unittest.TextTestRunner(verbosity=2).run(unittest.TestSuite(tests))
     bad = result.failures + result.errors

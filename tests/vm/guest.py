@@ -16,9 +16,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 def main():
     sys.dont_write_bytecode = True
-    sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "live")]
+    tests = os.path.dirname(HERE)
+    sys.path[:0] = [HERE, tests, os.path.join(tests, "live")]
     os.environ["PERISCOPE_BUILD"] = os.path.abspath(sys.argv[1])
     import run
+    import side_by_side
     import test_older
 
     run.TEST_SECONDS = 600
@@ -31,7 +33,7 @@ def main():
         file.write("0")
     results = run.Results()
     for cls in test_older.CLASSES:
-        for test in run.flatten(unittest.TestLoader().loadTestsFromTestCase(cls)):
+        for test in side_by_side.flatten(unittest.TestLoader().loadTestsFromTestCase(cls)):
             if not sys.argv[2:] or any(word in test.id() for word in sys.argv[2:]):
                 test.run(results)
     return run.report(results)

@@ -18,18 +18,6 @@ int capture_heap_snapshot(const struct capture_heap *c, struct heap_snapshot *re
 	return err;
 }
 
-static uint64_t sum_cpus(int fd, uint32_t which)
-{
-	uint64_t values[1024], sum = 0;
-	int n = libbpf_num_possible_cpus();
-
-	if (n <= 0 || n > (int)ARRAY_SIZE(values) || bpf_map_lookup_elem(fd, &which, values))
-		return 0;
-	for (int i = 0; i < n; i++)
-		sum += values[i];
-	return sum;
-}
-
 static uint64_t missed_hits(int prog_fd)
 {
 	struct bpf_prog_info info = { 0 };
@@ -69,21 +57,21 @@ int capture_heap_stats(struct capture_heap *c, struct capture_heap_stats *ret)
 		return err;
 	*ret = (struct capture_heap_stats){
 		.sum = s.sum,
-		.failed = sum_cpus(fd, HEAP_STAT_FAILED),
-		.filtered = sum_cpus(fd, HEAP_STAT_FILTERED),
-		.missed = sum_cpus(fd, HEAP_STAT_MISSED) + sum_cpus(fd, HEAP_STAT_ABORTED),
-		.no_thread = sum_cpus(fd, HEAP_STAT_NO_THREAD),
-		.nested = sum_cpus(fd, HEAP_STAT_NESTED),
-		.before = sum_cpus(fd, HEAP_STAT_BEFORE),
-		.inherited = sum_cpus(fd, HEAP_STAT_INHERITED),
-		.internal = sum_cpus(fd, HEAP_STAT_INTERNAL),
-		.unknown = sum_cpus(fd, HEAP_STAT_UNKNOWN),
-		.reused = sum_cpus(fd, HEAP_STAT_REUSED),
+		.failed = watch_sum(fd, HEAP_STAT_FAILED),
+		.filtered = watch_sum(fd, HEAP_STAT_FILTERED),
+		.missed = watch_sum(fd, HEAP_STAT_MISSED) + watch_sum(fd, HEAP_STAT_ABORTED),
+		.no_thread = watch_sum(fd, HEAP_STAT_NO_THREAD),
+		.nested = watch_sum(fd, HEAP_STAT_NESTED),
+		.before = watch_sum(fd, HEAP_STAT_BEFORE),
+		.inherited = watch_sum(fd, HEAP_STAT_INHERITED),
+		.internal = watch_sum(fd, HEAP_STAT_INTERNAL),
+		.unknown = watch_sum(fd, HEAP_STAT_UNKNOWN),
+		.reused = watch_sum(fd, HEAP_STAT_REUSED),
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
 		.missed_hits = missed_hits(bpf_program__fd(c->bpf->progs.heap_call)) +
 			       missed_hits(bpf_program__fd(c->bpf->progs.heap_return)),
-		.lost_fates = sum_cpus(fd, HEAP_STAT_NO_FATE),
-		.lost_requests = sum_cpus(fd, HEAP_STAT_NO_REQUEST),
+		.lost_fates = watch_sum(fd, HEAP_STAT_NO_FATE),
+		.lost_requests = watch_sum(fd, HEAP_STAT_NO_REQUEST),
 		.unprobed = c->unprobed,
 		.sites = s.nr,
 		.stacks = c->watch.stacks.nr,
