@@ -20,7 +20,7 @@
  * Only for programs that nothing interrupts but what has no use for this (sched_switch).
  */
 
-#include "stacks.bpf.h"
+#include "kernel_trim.bpf.h"
 #include "wait.bpf.h"
 
 #define MEMO_SETS    16	 /* by system call */
@@ -159,15 +159,16 @@ static __always_inline struct kernel_memo *memo_find(struct kernel_memos *k, voi
 	return NULL;
 }
 
-/* As stack_kernel_frames(). */
-static __always_inline void stack_kernel_known(struct walk *w, void *ctx, __u32 skip)
+/* As stack_kernel_beyond(). */
+static __always_inline void stack_kernel_known(struct walk *w, void *ctx,
+					       const volatile __u64 *text, __u32 more)
 {
 	__u32 zero = 0, syscall = wait_syscall(bpf_get_current_task_btf());
 	struct kernel_memos *k = bpf_map_lookup_elem(&kernel_memos, &zero);
 	struct kernel_memo *m;
 
-	if (!k || !skip || kernel_misread) {
-		stack_kernel_frames(w, ctx, skip);
+	if (!k || !text[1] || kernel_misread) {
+		stack_kernel_beyond(w, ctx, text, more);
 		return;
 	}
 	m = memo_find(k, ctx, syscall);
@@ -175,7 +176,7 @@ static __always_inline void stack_kernel_known(struct walk *w, void *ctx, __u32 
 		memo_copy(m, w, 0);
 		return;
 	}
-	stack_kernel_frames(w, ctx, skip);
+	stack_kernel_beyond(w, ctx, text, more);
 	if (m) {
 		if (!memo_copy(m, w, 1))
 			__sync_fetch_and_add(&kernel_misread, 1);

@@ -6,46 +6,49 @@
 
 #include "stacks.bpf.h"
 
+#define KERNEL_MACHINERY 16 /* at most so many such frames */
+
 /* Kernel text from kallsyms, 0 when unknown: what is inside of it on a stack is our machinery. */
 const volatile __u64 schedule_text[2]; /* __schedule */
 
-/* Innermost kernel frames that are our machinery at a switch, once that is known. */
-__u32 skip_switch;
-
 /*
- * How many frames there are up to the last one inside. A function of its own, so that the verifier
- * need not follow each way through the loop into what comes after.
+ * Leave out the innermost frames up to the last one inside, and `more` beyond. How many these are is
+ * not the same each time: a tracepoint with several programs, of whoever, calls them by a function of
+ * its own. A function of its own, so that the verifier need not follow each way through the loops
+ * into what comes after.
  */
-__attribute__((noinline)) int frames_up_to(struct walk *w, __u64 start, __u64 end)
+__attribute__((noinline)) int kernel_frames_beyond(struct walk *w, __u64 start, __u64 end,
+						   __u32 more)
 {
-	int n = 0;
+	__u32 n = 0, nr;
 
 	if (!w)
 		return 0;
-	for (__u32 i = 0; i < 16; i++)
-		if (i < w->event.nr_frames && w->event.frames[i] - start < end - start)
+	nr = w->event.nr_frames;
+	for (__u32 i = 0; i < KERNEL_MACHINERY; i++)
+		if (i < nr && w->event.frames[i] - start < end - start)
 			n = i + 1;
-	return n;
-}
-
-/*
- * How many innermost frames to leave out: up to the last one inside of `text`, and `more` frames
- * further. It is the same each time and looked for once.
- */
-static __always_inline __u32 kernel_trim(struct walk *w, void *ctx, const volatile __u64 *text,
-					 __u32 more, __u32 *skip)
-{
-	if (!*skip && text[1]) {
-		stack_kernel_frames(w, ctx, 0);
-		*skip = frames_up_to(w, text[0], text[1]) + more;
+	if (!n)
+		return 0;
+	n += more;
+	for (__u32 i = 0; i < STACK_MAX_KERNEL; i++) {
+		if (i + n >= nr)
+			break;
+		w->event.frames[i] = w->event.frames[(i + n) & STACK_MAX_KERNEL];
 	}
-	return *skip;
+	w->event.nr_frames = w->event.nr_kernel = nr > n ? nr - n : 0;
+	return 0;
 }
 
+_Static_assert(!(STACK_MAX_KERNEL & (STACK_MAX_KERNEL + 1)), "a mask");
+
+/* As stack_kernel_frames(), from beyond `text` on. */
 static __always_inline void stack_kernel_beyond(struct walk *w, void *ctx,
-						const volatile __u64 *text, __u32 more, __u32 *skip)
+						const volatile __u64 *text, __u32 more)
 {
-	stack_kernel_frames(w, ctx, kernel_trim(w, ctx, text, more, skip));
+	stack_kernel_frames(w, ctx);
+	if (text[1])
+		kernel_frames_beyond(w, text[0], text[1], more);
 }
 
 #endif

@@ -14,9 +14,6 @@
 const volatile __u64 wakeup_text[2];	/* try_to_wake_up */
 const volatile __u64 interrupt_text[2]; /* where interrupts enter the kernel */
 
-/* Innermost kernel frames that are our machinery, once that is known. */
-__u32 skip_waking;
-
 static __always_inline bool inside(__u64 addr, const volatile __u64 *text)
 {
 	return addr - text[0] < text[1] - text[0];
@@ -37,7 +34,7 @@ static __always_inline __u64 stack_leaving(void *ctx, const struct offcpu_thread
 	stack_begin(w, ids);
 	if (kernel_stacks) {
 		/* Beyond __schedule there is schedule, or its like. */
-		stack_kernel_known(w, ctx, kernel_trim(w, ctx, schedule_text, 1, &skip_switch));
+		stack_kernel_known(w, ctx, schedule_text, 1);
 		stack_kernel_hash(w);
 	}
 	if (user_stacks) {
@@ -78,7 +75,7 @@ static __always_inline __u64 stack_waking(void *ctx)
 		return OFFCPU_NO_STACK;
 	}
 	stack_begin(w, ids);
-	stack_kernel_beyond(w, ctx, wakeup_text, 0, &skip_waking);
+	stack_kernel_beyond(w, ctx, wakeup_text, 0);
 	if (cut_at_interrupt(w)) {
 		w->event.header.tgid = w->event.tid = 0;
 		ids = nobody;

@@ -293,7 +293,7 @@ static __always_inline __u64 wait_stack(void *ctx, struct target_ids ids)
 	}
 	stack_begin(w, ids);
 	/* Beyond __schedule there is schedule, or its like. */
-	stack_kernel_beyond(w, ctx, schedule_text, 1, &skip_switch);
+	stack_kernel_beyond(w, ctx, schedule_text, 1);
 	stack_kernel_hash(w);
 	if (!walk_from_saved_regs(w))
 		walk_user(w, proc);

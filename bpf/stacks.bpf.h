@@ -41,13 +41,12 @@ static __always_inline void stack_begin(struct walk *w, struct target_ids ids)
 }
 
 /*
- * Put the kernel's frames first, without the `skip` innermost. ctx is the program's, at an event in
- * kernel mode. Whoever looks at them before they count hashes them afterwards.
+ * Put the kernel's frames first. ctx is the program's, at an event in kernel mode. Whoever looks at
+ * them before they count hashes them afterwards.
  */
-static __always_inline void stack_kernel_frames(struct walk *w, void *ctx, __u32 skip)
+static __always_inline void stack_kernel_frames(struct walk *w, void *ctx)
 {
-	long len = bpf_get_stack(ctx, w->event.frames, STACK_MAX_KERNEL * 8,
-				 skip & BPF_F_SKIP_FIELD_MASK);
+	long len = bpf_get_stack(ctx, w->event.frames, STACK_MAX_KERNEL * 8, 0);
 	__u32 n = len > 0 ? (__u32)len / 8 : 0;
 
 	w->event.nr_frames = n;
@@ -68,7 +67,7 @@ static __always_inline void stack_kernel_hash(struct walk *w)
 
 static __always_inline void stack_kernel(struct walk *w, void *ctx)
 {
-	stack_kernel_frames(w, ctx, 0);
+	stack_kernel_frames(w, ctx);
 	stack_kernel_hash(w);
 }
 

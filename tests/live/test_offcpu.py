@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 
 import pprof
 from harness import WORKLOADS, LiveTest, Tool, cases, is_alive, periscope, start, wait_until
@@ -252,6 +253,20 @@ class Sleepers(Waits):
             result = self.run_periscope(
                 "offcpu", "-p", workload.pid, "-f", "--reason", "sleep", 2
             )
+        self.assert_ok(result)
+        stacks = {key for key in result.folded if "crowd_member" in key[1]}
+        self.assertEqual(len(stacks), 1, stacks)
+
+    def test_another_tracer_comes_and_goes(self):
+        """The kernel calls several programs of one event by a function more: none of it is shown."""
+        with self.start("waits", "crowd") as workload:
+            with Tool("offcpu", "-p", workload.pid, "-f", "--reason", "sleep", 4) as tool:
+                time.sleep(1.5)
+                for _ in range(2):
+                    self.assert_ok(
+                        self.run_periscope("offcpu", "-p", workload.pid, "-f", 0.3)
+                    )
+                result = tool.finish()
         self.assert_ok(result)
         stacks = {key for key in result.folded if "crowd_member" in key[1]}
         self.assertEqual(len(stacks), 1, stacks)
