@@ -242,9 +242,14 @@ class Losses(RecordTest):
         self.assertGreater(there, 0)
 
     def killed(self):
+        """A recording whose tool was killed when allocations were already in it."""
         _, tool, path = self.record(times=101)
-        # It writes at least every half second.
-        harness.wait_until(lambda: os.path.getsize(path) > 1000, 30, "the recording to be written")
+
+        def written():
+            so_far = Recorded(self, path)
+            return not so_far.result.status and so_far.by_function("allocations", {"leak", "hot"})
+
+        harness.wait_until(written, 60, "allocations in the recording")
         tool.popen.kill()
         tool.popen.wait()
         return path

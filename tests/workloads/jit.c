@@ -21,11 +21,12 @@
 
 /* push %rbp; mov %rsp,%rbp; 1: decl (%rdi); jmp 1b; a frame record is all there is to unwind by */
 static const unsigned char code[] = { 0x55, 0x48, 0x89, 0xe5, 0xff, 0x0f, 0xeb, 0xfc };
-static char path[64];
+static char path[64], later[72];
 
 static void leave(int sig)
 {
 	(void)sig;
+	unlink(later);
 	unlink(path);
 	_exit(0);
 }
@@ -42,9 +43,9 @@ static void *generate(void)
 	return p;
 }
 
-static void tell(void *p)
+static void tell(void *p, const char *where)
 {
-	FILE *f = fopen(path, "w");
+	FILE *f = fopen(where, "w");
 
 	if (!f || fprintf(f, "%lx 1000 generated code (1)\n", (unsigned long)p) < 0 || fclose(f))
 		exit(1);
@@ -58,12 +59,12 @@ FRAME static void run(void (*f)(volatile unsigned int *))
 	STAY();
 }
 
-static void *told_late;
-
+/* What a signal's handler may call. */
 static void tell_late(int sig)
 {
 	(void)sig;
-	tell(told_late);
+	if (rename(later, path))
+		_exit(1);
 	generate();
 }
 
@@ -76,18 +77,19 @@ int main(int argc, char **argv)
 	void *p;
 
 	snprintf(path, sizeof(path), "/tmp/perf-%d.map", getpid());
+	snprintf(later, sizeof(later), "%s.later", path);
 	workload_start(argc, argv);
 	signal(SIGTERM, leave);
 	signal(SIGALRM, leave);
 	p = generate();
 	if (late) {
-		told_late = p;
+		tell(p, later);
 		signal(SIGUSR1, tell_late);
 		if (timer_create(CLOCK_MONOTONIC, &event, &timer) ||
 		    timer_settime(timer, 0, &after, NULL))
 			return 1;
 	} else {
-		tell(p);
+		tell(p, path);
 	}
 	workload_ready();
 	run((void (*)(volatile unsigned int *))p);
