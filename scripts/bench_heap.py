@@ -39,6 +39,7 @@ SERVER_TOOLS = {
     "periscope heap --alloc-only": ["--alloc-only"],
     "periscope heap --duty 5%": ["--duty", "5%"],
     "periscope heap --record": ["--record", "RECORD"],
+    "periscope heap --verdicts": ["--verdicts"],
 }
 
 

@@ -15,13 +15,17 @@ import subprocess
 import time
 
 from bench_bpf import EmptyProbes
+from bench_memleak import MEMLEAK, start_memleak, why_no_memleak
 from bench_report import verdict
 from bench_run import CannotMeasure, cpu_ns, find_program, wait_for
 from bench_stats import bootstrap_median, median, spread
 from bench_targets import workload
 
 BREAKPOINT = 0xCC
-OF_BPFTRACE, OF_EMPTY = 0.25, 1.8  # targets: what a pair may cost more, of what it does with these
+# Targets: what a pair may cost more, of what it does with these.
+OF_BPFTRACE = OF_MEMLEAK = 0.25
+OF_EMPTY = 1.8
+MEMLEAK_ROUNDS = 7  # at most: it takes seconds to start
 EMPTY = "empty programs at the same sites"
 BPFTRACE = "bpftrace, the same job"
 
@@ -29,6 +33,7 @@ OURS = {
     "periscope heap": [],
     "periscope heap --alloc-only": ["--alloc-only"],
     "periscope heap --record": ["--record", "RECORD"],
+    "periscope heap --verdicts": ["--verdicts"],
 }
 
 # Bytes and numbers of allocations and frees, by the stack that allocated; 12 frames, by frame pointers.
@@ -195,6 +200,11 @@ class Loop:
             if not bpftrace_calls(out):
                 raise CannotMeasure(f"bpftrace saw nothing: {self._end_of(out)}")
             return cost
+        if tool == MEMLEAK:
+            process = start_memleak(self._bench, self.pid, _probes)
+            cost = self.window()
+            self._bench.stop(process)
+            return cost
         process, home = start_periscope(self._bench, self._settings, self.pid, *OURS[tool])
         if not OURS[tool]:
             self.sites = breakpoints(self.pid)
@@ -212,13 +222,27 @@ class Loop:
     def find_sites(self):
         self.with_tool("periscope heap")
 
+    def why_no_memleak(self):
+        return why_no_memleak(self._bench, self.pid, _probes, self.window)
+
 
 def _more(pairs):
     return median(with_it - without for without, with_it in pairs)
 
 
+def _targets(row):
+    """Of plain `periscope heap`."""
+    limits = {"of_bpftrace": OF_BPFTRACE, "of_memleak": OF_MEMLEAK, "of_empty": OF_EMPTY}
+    held = {key: limit for key, limit in limits.items() if key in row}
+    return {
+        "target": "<= " + ", ".join(map(str, held.values())),
+        "verdict": ", ".join(verdict(row[key], limit) for key, limit in held.items()),
+    }
+
+
 def _rows(pairs):
-    bpftrace, empty = _more(pairs[BPFTRACE]), _more(pairs[EMPTY])
+    others = {"of_bpftrace": BPFTRACE, "of_memleak": MEMLEAK, "of_empty": EMPTY}
+    others = {key: _more(pairs[tool]) for key, tool in others.items() if tool in pairs}
     for tool, of_tool in pairs.items():
         more = [with_it - without for without, with_it in of_tool]
         low, high = bootstrap_median(more)
@@ -228,25 +252,26 @@ def _rows(pairs):
             "with": spread(with_it for _, with_it in of_tool),
             "more": median(more),
             "interval": f"{low:.0f} to {high:.0f}",
-            "of_bpftrace": median(more) / bpftrace,
-            "of_empty": median(more) / empty,
             "pairs": len(of_tool),
         }
+        row.update({key: median(more) / other for key, other in others.items()})
         if tool == "periscope heap":
-            row["target"] = f"<= {OF_BPFTRACE}, {OF_EMPTY}"
-            row["verdict"] = (verdict(row["of_bpftrace"], OF_BPFTRACE) + ", " +
-                              verdict(row["of_empty"], OF_EMPTY))
+            row.update(_targets(row))
         yield row
 
 
 def loop_table(settings, bench):
     loop = Loop(bench, settings)
     loop.find_sites()
-    tools = [*OURS, EMPTY, BPFTRACE]
+    settings.progress("heap: loop")
+    no_memleak = loop.why_no_memleak()
+    tools = [*OURS, EMPTY, BPFTRACE] + ([] if no_memleak else [MEMLEAK])
     pairs = {tool: [] for tool in tools}
     for n in range(settings.pairs):
         settings.progress(f"heap: loop, round {n + 1} of {settings.pairs}")
         for tool in random.sample(tools, len(tools)):
+            if tool == MEMLEAK and n >= MEMLEAK_ROUNDS:
+                continue
             without = loop.window()
             pairs[tool].append((without, loop.with_tool(tool)))
     return {
@@ -258,6 +283,7 @@ def loop_table(settings, bench):
             ("more", "ns more", "{:.0f}"),
             ("interval", "95 %", ""),
             ("of_bpftrace", "of bpftrace's", "{:.2f}"),
+            ("of_memleak", "of memleak's", "{:.2f}"),
             ("of_empty", "of empty ones'", "{:.2f}"),
             ("pairs", "rounds", "{:d}"),
             ("target", "target", ""),
@@ -267,6 +293,8 @@ def loop_table(settings, bench):
         "notes": [
             "More: the median over rounds, with its 95 % bootstrap interval. Empty ones: at the entries of",
             "all that periscope probes, and at malloc's return. bpftrace's stacks: 12 frames, by frame",
-            "pointers; its free is probed at the first instruction, which the kernel steps over.",
+            "pointers; its free is probed at the first instruction, which the kernel steps over, as is",
+            "memleak's (its stacks: all frames that frame pointers lead to).",
+            *([f"memleak was not measured: {no_memleak}"] if no_memleak else []),
         ],
     }

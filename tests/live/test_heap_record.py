@@ -198,20 +198,18 @@ class Lines(RecordTest):
         self.assertEqual(summary["record-lost"], 0)
         recorded = Recorded(self, path)
         self.assert_ok(recorded.result)
-        sizes, given, held, peak = [], 0, 0, 0
+        given, sizes = 0, {}
         for line in recorded.lines():
             letter, *words = line.split(" ")
-            if letter == "a":
-                sizes.append(int(words[0], 16))
-            elif letter == "+":
+            if letter == "+":
                 given += 1
-                held += sizes[int(words[0], 16)]
-                peak = max(peak, held)
+                self.assertNotIn(words[2], sizes)
+                sizes[words[2]] = int(words[0], 16)
             elif letter == "-":
-                held -= sizes[int(words[0], 16)]
+                del sizes[words[0]]
         self.assertEqual(given, summary["allocations"])
-        self.assertEqual(held, summary["in-use-bytes"])
-        self.assertGreaterEqual(peak, held)
+        self.assertEqual(sum(sizes.values()), summary["in-use-bytes"])
+        self.assertEqual(len(sizes), summary["in-use"])
 
 
 class Losses(RecordTest):

@@ -14,50 +14,49 @@
 
 #include "trace_fixture.h"
 
-#define MAX_INFOS 64
+#define MAX_BLOCKS 64
 
-/* The sums of a file, and the sizes of what is in use at its end. */
+/* The sums of a file. */
 struct sums {
-	uint64_t infos[MAX_INFOS];
-	size_t nr_infos;
+	int64_t sizes[MAX_BLOCKS]; /* by name, of what is in use; -1: nothing is */
 	unsigned int allocs, frees, temporary, comments, nodes, instructions;
 	int64_t held, peak;
-	size_t last;
+	size_t last; /* was given out by the line before; 0: that was another */
 	char command[256];
 	unsigned int resident;
 };
 
-static void read_end(struct sums *s, size_t info)
+static void read_end(struct sums *s, size_t block)
 {
-	assert_true(info < s->nr_infos);
+	assert_true(block < MAX_BLOCKS && s->sizes[block] >= 0);
 	s->frees++;
-	/* As heaptrack has it: 0 is also what was last when it has ended. */
-	s->temporary += info == s->last;
+	s->temporary += block == s->last;
 	s->last = 0;
-	s->held -= (int64_t)s->infos[info];
+	s->held -= s->sizes[block];
+	s->sizes[block] = -1;
 	assert_true(s->held >= 0);
 }
 
-static void read_begin(struct sums *s, size_t info)
+static void read_begin(struct sums *s, size_t size, size_t node, size_t block)
 {
-	assert_true(info < s->nr_infos);
+	assert_true(node > 0 && node <= s->nodes);
+	/* heaptrack's reader takes 0 for nothing, and a name that is in use for a block that is lost. */
+	assert_true(block > 0 && block < MAX_BLOCKS && s->sizes[block] < 0);
 	s->allocs++;
-	s->last = info;
-	s->held += (int64_t)s->infos[info];
+	s->last = block;
+	s->sizes[block] = (int64_t)size;
+	s->held += s->sizes[block];
 	s->peak = MAX(s->peak, s->held);
 }
 
 static void read_line(struct sums *s, const char *line)
 {
-	unsigned long a = 0, b = 0;
-	int n = sscanf(line + 1, " %lx %lx", &a, &b);
+	unsigned long a = 0, b = 0, c = 0;
+	int n = sscanf(line + 1, " %lx %lx %lx", &a, &b, &c);
 
 	switch (*line) {
-	case 'a':
-		assert_int_equal(n, 2);
-		assert_true(b > 0 && b <= s->nodes);
-		assert_true(s->nr_infos < MAX_INFOS);
-		s->infos[s->nr_infos++] = a;
+	case 'v':
+		assert_true(n == 2 && b == 0);
 		break;
 	case 't':
 		assert_true(n == 2 && a > 0 && a <= s->instructions && b <= s->nodes);
@@ -67,9 +66,11 @@ static void read_line(struct sums *s, const char *line)
 		s->instructions++;
 		break;
 	case '+':
-		read_begin(s, a);
+		assert_int_equal(n, 3);
+		read_begin(s, a, b, c);
 		break;
 	case '-':
+		assert_int_equal(n, 1);
 		read_end(s, a);
 		break;
 	case '#':
@@ -82,7 +83,7 @@ static void read_line(struct sums *s, const char *line)
 		snprintf(s->command, sizeof(s->command), "%s", line + 2);
 		break;
 	default:
-		assert_non_null(strchr("vIcs", *line));
+		assert_non_null(strchr("Ics", *line));
 	}
 }
 
@@ -108,6 +109,7 @@ static struct sums convert(struct fixture_trace *f, struct timeline_filter filte
 	struct strbuf_sink sink;
 	char text[65536], *save = NULL;
 
+	memset(s.sizes, -1, sizeof(s.sizes));
 	strbuf_init(&packed);
 	strbuf_sink_init(&sink, &packed);
 	assert_int_equal(write_heaptrack(&v, &o, &sink.sink), 0);
@@ -174,6 +176,26 @@ static void test_sums(void **state)
 	assert_int_equal(s.held, 211);
 	assert_int_equal(s.peak, 101 + 103 + 103);
 	assert_string_equal(s.command, "?");
+}
+
+/* As many names as there are blocks at once, however many there were. */
+static void test_names(void **state)
+{
+	struct fixture_trace f = { 0 };
+	struct sums s;
+
+	(void)state;
+	fixture_trace_new(&f, NULL);
+	for (unsigned int i = 0; i < 3 * MAX_BLOCKS; i++) {
+		put_alloc(&f, 10 * i, 0, 0x1000 + 16 * i, 7 + i % 3);
+		if (i >= MAX_BLOCKS - 2)
+			put_free(&f, 10 * i + 5, 0x1000 + 16 * (i - (MAX_BLOCKS - 2)));
+	}
+	fixture_trace_finish(&f, 10000);
+	s = convert(&f, (struct timeline_filter){ 0 });
+	assert_int_equal(s.allocs, 3 * MAX_BLOCKS);
+	assert_int_equal(s.allocs - s.frees, MAX_BLOCKS - 2);
+	assert_int_equal(s.temporary, 0);
 }
 
 /*
@@ -295,9 +317,13 @@ static void test_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sums),   cmocka_unit_test(test_given_meanwhile),
-		cmocka_unit_test(test_spaces), cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_filter), cmocka_unit_test(test_nothing),
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_given_meanwhile),
+		cmocka_unit_test(test_spaces),
+		cmocka_unit_test(test_lost),
+		cmocka_unit_test(test_filter),
+		cmocka_unit_test(test_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 #include "util.h"
 
 #define VERSION	      0x10400 /* of heaptrack, 1.4 */
-#define FORMAT	      3
+#define FORMAT	      0
 #define PAGE	      4096
 #define STAMP_MS      10 /* between two time stamps, as heaptrack has them */
 #define GZIP_LEVEL    6
@@ -26,16 +26,7 @@
 /* A block that is in use. */
 struct block {
 	uint64_t time; /* when it was given out */
-	uint64_t info;
-};
-
-/*
- * heaptrack takes for temporary whatever is given back next after something of the same info was given
- * out. So what is not, is given back by the info's twin, which says the same and is not given out.
- */
-struct info {
-	uint64_t size, twin; /* twin 0: it has none yet */
-	uint32_t node;
+	uint64_t name; /* in the file */
 };
 
 struct rss {
@@ -54,13 +45,14 @@ struct heaptrack {
 	uint32_t nr_strings, nr_frames, nr_nodes;
 	uint32_t ends[UNWIND_NR_ENDS]; /* instructions that say why a stack ends too early */
 	uint32_t no_stack;
-	/* By number. heaptrack takes 0 for what was given out last when that has ended already. */
-	struct info *all_infos;
-	size_t nr_infos, cap_infos;
-	const struct block *last; /* was given out by the event before; NULL: that was another */
-	struct id_map nodes;	  /* instruction, caller's node: its number */
-	struct id_map infos;	  /* size, node: number */
-	struct id_map live;	  /* block: struct block */
+	struct id_map nodes; /* instruction, caller's node: its number */
+	struct id_map live;  /* block: struct block */
+	/*
+	 * Names of blocks that have ended: the last is given out next, so that all are short. There is
+	 * room for all names that there are.
+	 */
+	uint64_t *unused;
+	size_t nr_names, nr_unused, cap_unused;
 	struct rss *rss;
 	size_t nr_rss, cap_rss;
 	uint64_t stamp_ms;
@@ -110,7 +102,7 @@ static uint32_t put_text(struct heaptrack *h, const char *s)
 {
 	size_t len = strlen(s);
 
-	strbuf_printf(&h->text, "s %zx ", len);
+	strbuf_puts(&h->text, "s ");
 	for (size_t i = 0; i < len; i++)
 		strbuf_putc(&h->text, s[i] == '\n' ? ' ' : s[i]);
 	strbuf_putc(&h->text, '\n');
@@ -249,71 +241,36 @@ static int stack_of(struct heaptrack *h, uint64_t stack, uint32_t *ret)
 
 /* ---------------------------------------------------------------- blocks ---- */
 
-static int put_info(struct heaptrack *h, uint64_t size, uint32_t node, uint64_t *ret)
+static int name_of_new(struct heaptrack *h, uint64_t *ret)
 {
-	if (array_grow((void **)&h->all_infos, h->nr_infos, &h->cap_infos, sizeof(*h->all_infos)))
-		return -ENOMEM;
-	h->all_infos[h->nr_infos] = (struct info){ .size = size, .node = node };
-	*ret = h->nr_infos++;
-	PUT_LINE(h, 'a', size, node);
-	return 0;
-}
-
-static int put_end_of(struct heaptrack *h, const struct block *b)
-{
-	struct info *i = &h->all_infos[b->info];
-	uint64_t twin = i->twin;
-	int err;
-
-	if (b == h->last) {
-		PUT_LINE(h, '-', b->info);
+	if (h->nr_unused) {
+		*ret = h->unused[--h->nr_unused];
 		return 0;
 	}
-	if (!twin) {
-		err = put_info(h, i->size, i->node, &twin);
-		if (err)
-			return err;
-		h->all_infos[b->info].twin = twin;
-	}
-	PUT_LINE(h, '-', twin);
+	if (array_grow((void **)&h->unused, h->nr_names, &h->cap_unused, sizeof(*h->unused)))
+		return -ENOMEM;
+	*ret = ++h->nr_names;
 	return 0;
 }
 
-static int end_block(struct heaptrack *h, uint64_t key)
+static void end_block(struct heaptrack *h, uint64_t key)
 {
 	struct block *b = id_map_remove(&h->live, key, 0);
-	int err = b ? put_end_of(h, b) : 0;
 
-	if (b)
-		h->last = NULL;
+	if (!b)
+		return;
+	PUT_LINE(h, '-', b->name);
+	h->unused[h->nr_unused++] = b->name;
 	free(b);
-	return err;
 }
 
 /* By a call that began at `called`: one that was given out since is another block. */
-static int end_before(struct heaptrack *h, uint64_t key, uint64_t called)
+static void end_before(struct heaptrack *h, uint64_t key, uint64_t called)
 {
 	const struct block *b = id_map_find(&h->live, key, 0);
 
-	return b && (!called || b->time <= called) ? end_block(h, key) : 0;
-}
-
-static int info_of(struct heaptrack *h, uint64_t size, uint32_t node, uint64_t *ret)
-{
-	uintptr_t number;
-	int err = look_up(&h->infos, size, node, &number);
-
-	*ret = number;
-	if (err || number)
-		return err;
-	/* Number 0 is not given out: see struct heaptrack. */
-	if (!h->nr_infos)
-		err = put_info(h, size, node, ret);
-	if (!err)
-		err = put_info(h, size, node, ret);
-	if (!err)
-		id_map_add(&h->infos, size, node, (void *)(uintptr_t)*ret);
-	return err;
+	if (b && (!called || b->time <= called))
+		end_block(h, key);
 }
 
 static bool is_shown(const struct timeline_filter *f, uint32_t tid)
@@ -324,33 +281,36 @@ static bool is_shown(const struct timeline_filter *f, uint32_t tid)
 	return !f->nr_tids;
 }
 
-static int put_alloc(struct heaptrack *h, const struct event *e)
+static int begin_block(struct heaptrack *h, const struct event *e, uint32_t node)
 {
-	struct block *b;
-	uint32_t node;
-	uint64_t info;
-	int err = end_before(h, e->alloc.old, e->alloc.called);
+	int err = id_map_reserve(&h->live);
+	struct block *b = err ? NULL : malloc(sizeof(*b));
 
-	/* That it has ended was not seen, or is yet to come, in the record of a realloc. */
-	if (!err)
-		err = end_block(h, e->alloc.block);
-	if (err || !is_shown(h->filter, e->tid))
-		return err;
-	err = stack_of(h, e->alloc.stack, &node);
-	if (!err)
-		err = info_of(h, e->alloc.size, node, &info);
-	if (!err)
-		err = id_map_reserve(&h->live);
-	if (err)
-		return err;
-	b = malloc(sizeof(*b));
 	if (!b)
 		return -ENOMEM;
-	*b = (struct block){ .time = e->time, .info = info };
+	b->time = e->time;
+	err = name_of_new(h, &b->name);
+	if (err) {
+		free(b);
+		return err;
+	}
 	id_map_add(&h->live, e->alloc.block, 0, b);
-	h->last = b;
-	PUT_LINE(h, '+', info);
+	PUT_LINE(h, '+', e->alloc.size, node, b->name);
 	return 0;
+}
+
+static int put_alloc(struct heaptrack *h, const struct event *e)
+{
+	uint32_t node;
+	int err;
+
+	end_before(h, e->alloc.old, e->alloc.called);
+	/* That it has ended was not seen, or is yet to come, in the record of a realloc. */
+	end_block(h, e->alloc.block);
+	if (!is_shown(h->filter, e->tid))
+		return 0;
+	err = stack_of(h, e->alloc.stack, &node);
+	return err ? err : begin_block(h, e, node);
 }
 
 /* ---------------------------------------------------------------- the rest ---- */
@@ -422,7 +382,8 @@ static int put_event(struct heaptrack *h, const struct event *e)
 		return put_alloc(h, e);
 	case EVT_FREE:
 		h->events++;
-		return end_before(h, e->free.block, e->free.called);
+		end_before(h, e->free.block, e->free.called);
+		return 0;
 	case EVT_COUNTER:
 		return put_rss(h, e);
 	case EVT_LOST:
@@ -503,14 +464,13 @@ static void release(struct heaptrack *h)
 	while ((b = id_map_each(&h->live, &at)))
 		free(b);
 	id_map_release(&h->live);
-	id_map_release(&h->infos);
 	id_map_release(&h->nodes);
 	strbuf_release(&h->text);
 	free(h->strings);
 	free(h->modules);
 	free(h->frames);
 	free(h->stacks);
-	free(h->all_infos);
+	free(h->unused);
 	free(h->rss);
 	free(h->command);
 }

@@ -3,16 +3,19 @@
 #define PERISCOPE_WRITE_HEAPTRACK_H
 
 /*
- * What heaptrack_gui and heaptrack_print open, of a recording by periscope heap --record: the lines
- * that heaptrack's interpreter writes, in version 3 of its format (heaptrack 1.3 and up), compressed
- * by gzip. Each line begins with a letter; numbers are hexadecimal; things are numbered from 1 as
- * they come, allocations' infos from 0:
+ * What heaptrack_gui and heaptrack_print open, of a recording by periscope heap --record: text,
+ * compressed by gzip. Each line begins with a letter; numbers are hexadecimal; things are numbered from
+ * 1 as they come (heaptrack 1.4, src/analyze/accumulatedtracedata.cpp, AccumulatedTraceData::read()):
  *
- *	v VERSION FORMAT		s LENGTH TEXT
+ *	v VERSION FORMAT		s TEXT
  *	X COMMAND			i ADDRESS MODULE FUNCTION FILE LINE [FUNCTION FILE LINE]...
  *	I PAGESIZE PAGES		t INSTRUCTION PARENT (its caller's t)
- *	c MILLISECONDS			a SIZE T
- *	R RESIDENT-PAGES		+ A, - A: a block is given out, given back
+ *	c MILLISECONDS			+ SIZE T BLOCK: is given out
+ *	R RESIDENT-PAGES		- BLOCK: is given back
+ *
+ * This is format 0, in which blocks have names, which may be used again. In the later ones there are
+ * but kinds of blocks (a size, a stack), so that a block that is freed right after another of its kind
+ * was allocated counts as temporary; format 0 is exact.
  *
  * What a process still held when it exited, or ran another program, counts as leaked. A realloc is
  * the end of one block and the begin of another. "Temporary" is what is freed next after it was
