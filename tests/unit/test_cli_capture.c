@@ -17,6 +17,7 @@ struct engine {
 	size_t alive;
 	int added, started, polls, stopped, ticks;
 	int exits_after; /* polls; 0: never */
+	int fails_after; /* likewise */
 	int tick_status; /* of the third tick and all later ones */
 };
 
@@ -41,7 +42,7 @@ static int poll_engine(void *capture)
 
 	if (++e->polls == e->exits_after)
 		e->alive = 0;
-	return 0;
+	return e->polls == e->fails_after ? -ENOMEM : 0;
 }
 
 static int stop(void *capture)
@@ -119,7 +120,7 @@ static void test_duration(void **state)
 	(void)state;
 	assert_int_equal(run(&e, 30000000, 0, &c), 0);
 	assert_true(c.ran_ns >= 30000000);
-	assert_false(c.target_exited);
+	assert_false(c.target_exited || c.broken);
 	assert_int_equal(e.ticks, 0);
 }
 
@@ -131,6 +132,19 @@ static void test_exit(void **state)
 	(void)state;
 	assert_int_equal(run(&e, 0, 0, &c), 0);
 	assert_true(c.target_exited);
+	assert_int_equal(e.polls, 2);
+}
+
+/* It is stopped all the same, and there is something to be shown. */
+static void test_failure(void **state)
+{
+	struct engine e = { .fails_after = 2 };
+	struct cli_capture c;
+
+	(void)state;
+	assert_int_equal(run(&e, 0, 0, &c), 0);
+	assert_true(c.broken);
+	assert_false(c.target_exited);
 	assert_int_equal(e.polls, 2);
 }
 
@@ -159,9 +173,8 @@ static void test_interval_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_duration),
-		cmocka_unit_test(test_exit),
-		cmocka_unit_test(test_intervals),
+		cmocka_unit_test(test_duration),	 cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_failure),		 cmocka_unit_test(test_intervals),
 		cmocka_unit_test(test_interval_ends_it),
 	};
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "memory_cgroup.h"
 #include "process.h"
 #include "util.h"
 
@@ -137,6 +138,25 @@ static int on_record(void *arg, const struct event_header *e, size_t size)
 	return 0;
 }
 
+/* Of the tables one has the size that the user chose; others have theirs. */
+static int no_kernel_memory(struct capture_heap *c, int err)
+{
+	uint64_t all = watch_maps_bytes(c->bpf->obj), limit;
+	uint64_t live = nr_buckets(c) * sizeof(struct heap_bucket);
+	char advice[96] = "", cgroup[256], who[320] = "";
+
+	limit = memory_cgroup_limit("/proc/self/cgroup", "/sys/fs/cgroup", cgroup, sizeof(cgroup));
+	if (limit)
+		snprintf(who, sizeof(who), " (memory cgroup %s allows %lu MB)", cgroup,
+			 limit >> 20);
+	if (!limit || all - live < limit)
+		snprintf(advice, sizeof(advice),
+			 ", of which %lu MB are for %lu live blocks: lower --max-live", live >> 20,
+			 c->o.max_live);
+	return watch_fail(&c->watch, err, "no kernel memory for about %lu MB of tables%s%s",
+			  all >> 20, who, advice);
+}
+
 static int load(struct capture_heap *c)
 {
 	int err = watch_check(&c->watch);
@@ -152,9 +172,7 @@ static int load(struct capture_heap *c)
 		return err;
 	err = heap_bpf__load(c->bpf);
 	if (err == -ENOMEM || err == -E2BIG)
-		return watch_fail(&c->watch, err,
-				  "no kernel memory for %lu live blocks (%lu MB): lower --max-live",
-				  c->o.max_live, nr_buckets(c) * sizeof(struct heap_bucket) >> 20);
+		return no_kernel_memory(c, err);
 	if (err)
 		return watch_fail(&c->watch, err, "the kernel refused the BPF programs: %s",
 				  strerror(-err));
@@ -484,6 +502,7 @@ static int heap_poll(void *capture)
 	uint64_t now = now_ns();
 	int err = watch_poll(&c->watch);
 
+	c->failed = err != 0;
 	if (err)
 		return err;
 	probe_execed(c, now);
@@ -512,7 +531,7 @@ static int heap_stop(void *capture)
 	c->ended_ns = now_ns();
 	/* This also waits for programs that are still running. */
 	heap_probes_release(&c->probes);
-	err = watch_poll(&c->watch);
+	err = c->failed ? watch_consume(&c->watch) : watch_poll(&c->watch);
 	if (!err && c->record.writer)
 		heap_record_finish(&c->record, &c->watch, bpf_map__fd(c->bpf->maps.seqs),
 				   c->ended_ns);

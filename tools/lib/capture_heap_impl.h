@@ -62,6 +62,7 @@ struct capture_heap {
 	uint64_t swept_ns;
 	uint64_t unprobed; /* processes whose allocator was not found */
 	bool running;
+	bool failed; /* to be polled: to try again would fail again */
 };
 
 /*

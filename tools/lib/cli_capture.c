@@ -158,9 +158,12 @@ static int collect(struct session *s)
 	int status = 0;
 
 	while (!status && !s->loop.signal && ops->alive(s->c->capture) && (now = now_ns()) < end) {
-		if (loop_once(&s->loop, MIN(MIN(end, next), now + POLL_NS)) ||
-		    ops->poll(s->c->capture))
-			return fail(s);
+		s->c->broken = loop_once(&s->loop, MIN(MIN(end, next), now + POLL_NS)) ||
+			       ops->poll(s->c->capture);
+		if (s->c->broken) {
+			fail(s);
+			break;
+		}
 		if (s->launched)
 			launch_reap(&s->launch, 0);
 		status = tick(s, &next);

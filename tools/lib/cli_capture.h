@@ -36,11 +36,12 @@ struct cli_capture {
 	uint64_t ran_ns;
 	pid_t command_pid;  /* of a command that was started */
 	bool target_exited; /* before the time was over */
+	bool broken;	    /* by an error that was told: there is what was seen until then */
 };
 
 /*
- * Returns 0 or an exit status after the message. A command that was started does not outlive the
- * call.
+ * Returns 0 or an exit status after the message. 0 also when the engine fails in the middle of it:
+ * what was seen until then can be shown. A command that was started does not outlive the call.
  */
 int cli_capture_run(struct cli_capture *c);
 

@@ -145,12 +145,14 @@ void cli_result_comm(const struct cli_target *t, char ret[16])
 
 int cli_result_end(struct cli_result *r, int status)
 {
-	if (r->run.target_exited && !r->common->target.command)
+	if (r->run.broken)
+		fputs("this is what was seen until then\n", stderr);
+	else if (r->run.target_exited && !r->common->target.command)
 		fprintf(stderr, "the target has exited; this is what was seen of it\n");
 	if (!status && r->common->stats)
 		status = summary_write_json(&r->summary, r->common->stats);
 	summary_print(&r->summary, stderr);
-	return status;
+	return r->run.broken ? CLI_FAILED : status;
 }
 
 void cli_result_print_objects(const struct target *t, const struct stacks *s)

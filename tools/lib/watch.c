@@ -323,6 +323,41 @@ const char *watch_op_error(const void *capture)
 
 /* ---------------------------------------------------------------- maps ---- */
 
+#define HASH_NODE   48 /* struct htab_elem without key and value */
+#define HASH_BUCKET 16 /* struct bucket */
+
+static uint64_t map_bytes(const struct bpf_map *m, uint64_t cpus)
+{
+	uint64_t entries = bpf_map__max_entries(m), buckets = 1;
+	uint64_t key = (bpf_map__key_size(m) + 7) & ~7U, value = (bpf_map__value_size(m) + 7) & ~7U;
+
+	while (buckets < entries)
+		buckets *= 2;
+	switch (bpf_map__type(m)) {
+	case BPF_MAP_TYPE_HASH:
+		/* Others are filled as the need arises. */
+		return buckets * HASH_BUCKET +
+		       (bpf_map__map_flags(m) & BPF_F_NO_PREALLOC
+				? 0
+				: (entries + cpus) * (HASH_NODE + key + value));
+	case BPF_MAP_TYPE_PERCPU_ARRAY:
+		return entries * value * cpus;
+	case BPF_MAP_TYPE_RINGBUF:
+		return entries;
+	default:
+		return entries * value;
+	}
+}
+
+uint64_t watch_maps_bytes(const struct bpf_object *obj)
+{
+	uint64_t cpus = MAX(libbpf_num_possible_cpus(), 1), sum = 0;
+	struct bpf_map *m;
+
+	bpf_object__for_each_map(m, obj) if (bpf_map__autocreate(m)) sum += map_bytes(m, cpus);
+	return sum;
+}
+
 uint64_t watch_sum(int fd, uint32_t which)
 {
 	uint64_t values[1024], sum = 0;

@@ -117,6 +117,13 @@ int watch_op_fd(const void *capture);
 size_t watch_op_alive(const void *capture);
 bool watch_op_knows(const void *capture, pid_t pid);
 const char *watch_op_error(const void *capture);
+
+/*
+ * About how many bytes the kernel takes for the maps of an object that is not yet loaded, by the
+ * formulas of its map_mem_usage functions (kernel/bpf/arraymap.c, hashtab.c, ringbuf.c).
+ */
+uint64_t watch_maps_bytes(const struct bpf_object *obj);
+
 /* An element of `stats`, or of a per-CPU array of the engine's own, summed over the CPUs. */
 uint64_t watch_stat(const struct watch *w, uint32_t which);
 uint64_t watch_sum(int map_fd, uint32_t which);
