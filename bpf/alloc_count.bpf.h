@@ -69,12 +69,25 @@ static __always_inline int alloc_size(struct pt_regs *ctx, __u64 cookie, __u32 k
 	return 0;
 }
 
-static __always_inline void alloc_called(struct pt_regs *ctx, struct alloc_use *use)
+/* A call that is no other's part, and asks for `*size` bytes: its kind and CFA, or -1. */
+static __always_inline int alloc_asked(struct pt_regs *ctx, const struct alloc_use *use, __u64 *cfa,
+				       __u64 *size)
 {
-	__u64 cookie = bpf_get_attach_cookie(ctx), cfa = probe_cfa(ctx, cookie), size;
+	__u64 cookie = bpf_get_attach_cookie(ctx);
 	__u32 kind = PROBE_COOKIE_ID(cookie) & 0xff;
 
-	if (alloc_is_inner(use, cfa) || alloc_size(ctx, cookie, kind, &size))
+	*cfa = probe_cfa(ctx, cookie);
+	if (alloc_is_inner(use, *cfa) || alloc_size(ctx, cookie, kind, size))
+		return -1;
+	return kind;
+}
+
+static __always_inline void alloc_called(struct pt_regs *ctx, struct alloc_use *use)
+{
+	__u64 cfa, size;
+	int kind = alloc_asked(ctx, use, &cfa, &size);
+
+	if (kind < 0)
 		return;
 	/* The returns of these two are not probed: they call nothing that is. */
 	use->cfa = kind == HEAP_ALLOC || kind == HEAP_CALLOC ? 0 : cfa;
@@ -82,10 +95,13 @@ static __always_inline void alloc_called(struct pt_regs *ctx, struct alloc_use *
 	use->bytes += size;
 }
 
-static __always_inline void alloc_returned(struct pt_regs *ctx, struct alloc_use *use)
+/* Is it the return of a call that was counted, and not of one inside? */
+static __always_inline bool alloc_returned(struct pt_regs *ctx, struct alloc_use *use)
 {
-	if (use->cfa == probe_return_cfa(ctx))
-		use->cfa = 0;
+	if (!use->cfa || use->cfa != probe_return_cfa(ctx))
+		return false;
+	use->cfa = 0;
+	return true;
 }
 
 #endif

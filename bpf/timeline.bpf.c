@@ -276,9 +276,15 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(timeline_exec, struct task_struct *task, pid_t old_pid)
 {
 	struct target_ids ids;
+	__u32 old = 0;
 
-	if (ours(task, &ids))
-		put_name(EVT_EXEC, ids.tid, 0, old_pid, task->comm);
+	if (!ours(task, &ids))
+		return 0;
+	if (old_pid != task->pid)
+		old = targ_pidns ? TIMELINE_EXEC_BY_OTHER : (__u32)old_pid;
+	alloc_forget(old ? old : ids.tid, ids.tid);
+	heap_gone(ids.tgid);
+	put_name(EVT_EXEC, ids.tid, 0, old, task->comm);
 	return 0;
 }
 
@@ -294,7 +300,9 @@ int BPF_PROG(timeline_exit, struct task_struct *task)
 		flags |= EVENT_EXIT_GROUP;
 	if (task->signal->oom_mm)
 		flags |= EVENT_EXIT_OOM;
-	alloc_forget(ids.tid);
+	alloc_forget(ids.tid, ids.tid);
+	if (flags & EVENT_EXIT_GROUP)
+		heap_gone(ids.tgid);
 	put2(EVT_EXIT, ids.tid, task->exit_code, flags);
 	return 0;
 }

@@ -96,9 +96,31 @@ struct timeline_alloc {
 	__u64 told_at;
 	__u32 telling;
 	__u32 tgid;
+	/* Of the call that is under way (use.cfa), where blocks are followed: */
+	__u64 size;
+	__u64 ptr;  /* HEAP_POSIX: where the result goes; HEAP_REALLOC: the old block */
+	__u64 old;  /* the old block's size */
+	__u32 kind; /* enum heap_kind */
+	__u32 old_known;
 };
 
-_Static_assert(sizeof(struct timeline_alloc) == 56, "shared with BPF");
+/*
+ * What a process has allocated since the recording began and not freed: an element of `heaps`, by
+ * PID. The highest is kept for one stretch of time after the other: user space begins a new one by
+ * counting `heap_epoch` up, and has the last one's then. In `most` is the epoch, its lower 16 bits,
+ * above the bytes, so that an older one is told from a lower one.
+ */
+struct timeline_heap {
+	__u64 held;    /* bytes */
+	__u64 most[2]; /* by the epoch's lowest bit */
+	__u32 space;   /* in the keys of its blocks (heap.h); 0: none yet, or it is gone */
+	__u32 reserved;
+};
+
+#define TIMELINE_HEAP_SHIFT 48
+
+_Static_assert(sizeof(struct timeline_alloc) == 88, "shared with BPF");
+_Static_assert(sizeof(struct timeline_heap) == 32, "shared with BPF");
 
 /*
  * Of EVT_REQUEST_BEGIN, the third word: what names the request, the text behind the words or the second
@@ -111,6 +133,12 @@ enum timeline_name {
 	TIMELINE_NAME_NUMBER,
 	TIMELINE_NAME_TEXT_OR_NUMBER, /* the text, if there is any */
 };
+
+/*
+ * Of EVT_EXEC, the second word: 0, or the thread that called and took over the first one's number; that
+ * its own number was, if it is none in our PID namespace.
+ */
+#define TIMELINE_EXEC_BY_OTHER 0xffffffffU
 
 /* Groups of events, knobs of user space. */
 enum timeline_group {

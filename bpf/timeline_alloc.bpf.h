@@ -26,6 +26,8 @@ const volatile bool with_allocs;
 /* Calls by threads that there was no room for. */
 __u64 allocs_uncounted;
 
+#include "timeline_heap.bpf.h"
+
 /* Tell of what has not been told. A program of the same thread may have been interrupted in here. */
 static __always_inline void alloc_put(struct timeline_alloc *a, __u32 tid)
 {
@@ -60,11 +62,17 @@ static __always_inline void alloc_tell(__u32 tid)
 		alloc_put(a, tid);
 }
 
-static __always_inline void alloc_forget(__u32 tid)
+/* The thread ends; what has not been told is told as of thread `as`, which is mostly the same. */
+static __always_inline void alloc_forget(__u32 tid, __u32 as)
 {
+	struct timeline_alloc *a;
+
 	if (!with_allocs)
 		return;
-	alloc_tell(tid);
+	a = bpf_map_lookup_elem(&allocs, &tid);
+	if (!a)
+		return;
+	alloc_put(a, as);
 	bpf_map_delete_elem(&allocs, &tid);
 }
 
@@ -88,12 +96,19 @@ int timeline_alloc(struct pt_regs *ctx)
 
 	if (!current_is_ours(&ids))
 		return 0;
+	if ((PROBE_COOKIE_ID(bpf_get_attach_cookie(ctx)) & 0xff) == HEAP_FREE) {
+		heap_freed(ctx, ids.tgid);
+		return 0;
+	}
 	a = alloc_of(ids);
 	if (!a) {
 		__sync_fetch_and_add(&allocs_uncounted, 1);
 		return 0;
 	}
-	alloc_called(ctx, &a->use);
+	if (with_heap)
+		heap_called(ctx, a);
+	else
+		alloc_called(ctx, &a->use);
 	if (bpf_ktime_get_ns() - a->told_at > ALLOC_TELL_NS)
 		alloc_put(a, ids.tid);
 	return 0;
@@ -108,8 +123,8 @@ int timeline_alloc_return(struct pt_regs *ctx)
 	if (!current_is_ours(&ids))
 		return 0;
 	a = bpf_map_lookup_elem(&allocs, &ids.tid);
-	if (a)
-		alloc_returned(ctx, &a->use);
+	if (a && alloc_returned(ctx, &a->use) && with_heap)
+		heap_returned(ctx, a);
 	return 0;
 }
 

@@ -17,12 +17,14 @@
 #include "lib/util.h"
 #include "periscope.h"
 
-#define DEFAULT_HZ	    99
-#define DEFAULT_SECONDS	    10
-#define DEFAULT_FUNCTIONS   1000
-#define DEFAULT_AFTER_NS    500000000ULL
-#define DEFAULT_COOLDOWN_NS 10000000000ULL
-#define DEFAULT_KEEP	    10
+#define DEFAULT_HZ	     99
+#define DEFAULT_SECONDS	     10
+#define DEFAULT_FUNCTIONS    1000
+#define DEFAULT_AFTER_NS     500000000ULL
+#define DEFAULT_COOLDOWN_NS  10000000000ULL
+#define DEFAULT_KEEP	     10
+
+#define DEFAULT_MAX_OVERHEAD 10
 
 static const char usage_text[] =
 	"usage: periscope timeline (-p PID[,PID...] | -n NAME | -- CMD [ARGS...]) [options] [DURATION]\n"
@@ -42,8 +44,11 @@ static const char usage_text[] =
 	"  --usdt PATTERN    USDT probes, as `postgresql:query*`; may be repeated. Pairs like\n"
 	"                    x__start and x__done become spans\n"
 	"  --max-funcs N     more functions than that are refused (default 1000)\n"
-	"  --alloc           count allocations and their bytes, by thread and request: each costs a\n"
-	"                    probe's hit\n"
+	"  --alloc           count allocations and their bytes, by thread and request, and what of\n"
+	"                    them is in use: costs three hits of probes for each block\n"
+	"  --max-overhead P  leave the frees of --alloc out, or refuse it and --func, if they make the\n"
+	"                    process's work take more than so many per cent longer (default 10)\n"
+	"  --force           cost what it may\n"
 	"  --no-stacks       no stacks where threads begin to wait\n"
 	"  --request BEGIN END, --run PROBE, --pause PROBE, --force-returns   what a request is,\n"
 	"                    as periscope requests has it. coworkingd's and PostgreSQL's are known\n"
@@ -120,6 +125,23 @@ static int parse_groups(const struct timeline_options *o, unsigned int *ret)
 	return 0;
 }
 
+/* What --alloc and --func will cost, before they do. */
+static void tell(void *arg, const struct probe_budget_verdict *v)
+{
+	const struct timeline_options *o = arg;
+	const char *about = v->at_least ? "at least" : "about";
+
+	if (v->narrowed)
+		fprintf(stderr,
+			"%.0f calls a second: with the frees its work would take %s %.0f%% longer "
+			"(--max-overhead %.0f%%, --force): allocations are counted, what is in use "
+			"is not known; its work will take about %.0f%% longer\n",
+			v->calls_per_s, about, v->asked, o->max_overhead, v->done);
+	else
+		fprintf(stderr, "%.0f calls a second: its work will take %s %.0f%% longer\n",
+			v->calls_per_s, about, v->done);
+}
+
 void timeline_engine_options(struct timeline_options *o, struct capture_timeline_options *ret)
 {
 	const struct cli_target *t = &o->common.target;
@@ -144,6 +166,9 @@ void timeline_engine_options(struct timeline_options *o, struct capture_timeline
 		.wishes = o->wishes,
 		.nr_wishes = o->nr_wishes,
 		.max_functions = o->max_functions,
+		.max_overhead = o->force ? 0 : o->max_overhead,
+		.tell = tell,
+		.tell_arg = o,
 		.only = o->only,
 	};
 	o->request.points = (struct request_points){ 0 }; /* the capture's now */
@@ -246,6 +271,8 @@ void timeline_summary(struct cli_result *res, struct capture_timeline *c,
 		summary_u64(s, "allocs", st.allocs);
 	if (st.allocs_missing)
 		summary_u64(s, "lost-allocs", st.allocs_missing);
+	if (st.untracked)
+		summary_u64(s, "untracked-blocks", st.untracked);
 	if (st.refused) {
 		summary_u64(s, "refused", st.refused);
 		fprintf(stderr, "%zu sites could not be probed: %s\n", st.refused, st.refused_why);
@@ -447,6 +474,7 @@ static int timeline_main(int argc, char **argv)
 		.after_ns = DEFAULT_AFTER_NS,
 		.cooldown_ns = DEFAULT_COOLDOWN_NS,
 		.keep = DEFAULT_KEEP,
+		.max_overhead = DEFAULT_MAX_OVERHEAD,
 	};
 	const struct cli_option rows[] = {
 		{ 'o', NULL, CLI_STRINGS, .strings = &o.outputs },
@@ -460,6 +488,8 @@ static int timeline_main(int argc, char **argv)
 		CLI_REQUEST_OPTIONS(&o.request),
 		{ 0, "force-returns", CLI_FLAG, .flag = &o.force_returns },
 		{ 0, "alloc", CLI_FLAG, .flag = &o.allocs },
+		{ 0, "max-overhead", CLI_PERCENT, .percent = &o.max_overhead, .max = 1000000 },
+		{ 0, "force", CLI_FLAG, .flag = &o.force },
 		{ 0, "no-stacks", CLI_FLAG, .flag = &o.no_stacks },
 		{ 0, "only", CLI_STRINGS, .strings = &o.only_texts },
 		{ 0, "flight", CLI_STRING, .string = &o.flight },

@@ -16,7 +16,8 @@ struct timeline_options {
 	uint64_t hz;
 	struct cli_strings events, functions, usdt;
 	struct cli_request request;
-	bool no_stacks, allocs, force_returns;
+	bool no_stacks, allocs, force_returns, force;
+	double max_overhead; /* per cent */
 	uint64_t max_functions;
 	struct cli_strings only_texts;
 	struct only_condition *only_items;

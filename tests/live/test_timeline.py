@@ -81,7 +81,7 @@ class Timeline(LiveTest):
         tool = Tool("timeline", "-p", workload.pid, *options, "-o", trace, seconds)
         self.addCleanup(tool.stop)
         tool.trace = trace
-        wait_until(lambda: self.tells(tool), what="the recording to begin")
+        wait_until(lambda: self.tells(tool), 60, "the recording to begin")
         return tool
 
     def finish(self, tool):

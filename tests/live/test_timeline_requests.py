@@ -109,7 +109,7 @@ class Requests(Timeline):
 
     def test_rates_add_up_to_what_was_allocated(self):
         with Workload("heap_steady", ["paced"]) as workload:
-            tool = self.record(workload, "--alloc")
+            tool = self.record(workload, "--alloc", "--force")
             wait_until(lambda: os.path.getsize(tool.trace) > 20000, 20, "some allocations")
             result, events = self.finish(tool)
         self.assertEqual(result.summary["lost"], 0, result)

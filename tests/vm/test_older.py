@@ -21,6 +21,8 @@ import test_heap_verdicts
 import test_offcpu
 import test_requests
 import test_stacks
+import test_timeline
+import test_timeline_heap
 import test_usdt
 import test_vmlinux
 from harness import BUILD, cases, periscope, stack_regex, start
@@ -140,6 +142,18 @@ class Requests(Figures, test_requests.KnownTimes):
 
 class RequestDetails(Figures, test_requests.Details):
     ns_for_probes = 2_000_000
+
+
+class Timeline(Figures, test_timeline.Known):
+    test_counts_of_strace = None  # which the guest does not have
+
+
+class TimelineHeap(Figures, test_timeline_heap.Heap):
+    pass
+
+
+class TimelineExec(Figures, test_timeline_heap.ByThread):
+    pass
 
 
 class FunctionCounts(Figures, test_funcs.Counts):

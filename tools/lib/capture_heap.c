@@ -18,8 +18,6 @@
 #define SWEEP_NS      1000000000ULL
 #define SWEEP_AT_ONCE 1000 /* spaces: with so many gone, sweep whatever the time */
 
-#define EXEC_NS	      5000000000ULL
-
 static int no_memory(struct capture_heap *c)
 {
 	return watch_fail(&c->watch, -ENOMEM, "out of memory");
@@ -119,11 +117,7 @@ static int on_gone(struct capture_heap *c, const struct event_header *e)
 		return 0;
 	if (why == HEAP_GONE_EXEC_BY_THREAD)
 		heap_probes_forget(&c->probes, (pid_t)e->tgid);
-	if (array_grow((void **)&c->execed, c->nr_execed, &c->cap_execed, sizeof(*c->execed)))
-		return -ENOMEM;
-	c->execed[c->nr_execed++] =
-		(struct execed){ .pid = (pid_t)e->tgid, .until_ns = now_ns() + EXEC_NS };
-	return 0;
+	return heap_probes_execed(&c->probes, (pid_t)e->tgid);
 }
 
 static int on_record(void *arg, const struct event_header *e, size_t size)
@@ -222,7 +216,6 @@ void capture_heap_free(struct capture_heap *c)
 	heap_routes_release(&c->routes);
 	heap_bpf__destroy(c->bpf);
 	free(c->threads);
-	free(c->execed);
 	heap_series_release(&c->series);
 	heap_record_release(&c->record);
 	heap_duty_release(&c->duty);
@@ -258,36 +251,14 @@ static int probe(struct capture_heap *c, pid_t pid)
 	return err ? watch_fail(&c->watch, err, "%s", c->probes.error) : 0;
 }
 
-/* Returns whether to look again when there are new mappings. */
-static bool probe_execed_one(struct capture_heap *c, struct execed *e, uint64_t now)
-{
-	const struct target_process *p = target_find(&c->watch.target, e->pid);
-	uint32_t generation = p && p->region ? p->region->generation : 0;
-
-	if (!p)
-		return false;
-	if (generation != e->generation) {
-		e->generation = generation;
-		if (!heap_probes_add(&c->probes, &c->watch.target, e->pid))
-			return false;
-	}
-	if (now < e->until_ns)
-		return true;
-	c->unprobed++;
-	return false;
-}
-
 /* Processes that run another program: look until their allocators are mapped. */
-static void probe_execed(struct capture_heap *c, uint64_t now)
+static void probe_execed(struct capture_heap *c)
 {
-	size_t n = 0;
+	size_t given_up;
 
-	for (size_t i = 0; i < c->nr_execed; i++)
-		if (probe_execed_one(c, &c->execed[i], now))
-			c->execed[n++] = c->execed[i];
-	if (n != c->nr_execed)
+	if (heap_probes_reprobe(&c->probes, &c->watch.target, &given_up))
 		tell_internal(c);
-	c->nr_execed = n;
+	c->unprobed += given_up;
 }
 
 static int heap_add(void *capture, pid_t pid, bool before_exec)
@@ -505,7 +476,7 @@ static int heap_poll(void *capture)
 	c->failed = err != 0;
 	if (err)
 		return err;
-	probe_execed(c, now);
+	probe_execed(c);
 	err = heap_requests_update(c);
 	if (err)
 		return err;

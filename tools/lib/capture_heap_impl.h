@@ -13,11 +13,6 @@
 #include "sym_fde.h"
 
 /* A process that runs another program: its allocator may be another, too. */
-struct execed {
-	pid_t pid;
-	uint32_t generation; /* of the mappings that it was looked for in */
-	uint64_t until_ns;
-};
 
 /* A function whose entries are watched. */
 struct heap_watched_function {
@@ -48,8 +43,6 @@ struct capture_heap {
 	struct bpf_link *links[3];
 	struct heap_thread_name *threads; /* by serial number */
 	size_t nr_threads, cap_threads;
-	struct execed *execed;
-	size_t nr_execed, cap_execed;
 	struct heap_series series;
 	struct heap_record record; /* its writer NULL: none */
 	struct request_probes requests;

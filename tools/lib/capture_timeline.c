@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "capture_timeline.h"
+#include "capture_timeline_impl.h"
 
 #include <assert.h>
 #include <bpf/bpf.h>
@@ -9,39 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ksyms.h"
-#include "sampler.h"
-#include "timeline.skel.h"
-#include "timeline_gauges.h"
-#include "timeline_records.h"
-#include "timeline_sources.h"
-#include "timeline_told.h"
 #include "util.h"
 
 /* What a program that runs at this moment may take to submit its record. */
 #define SETTLE_US 2000
-
-/* Frames that are named at a time while the recording goes on. */
-#define SYMBOLS_AT_ONCE 64
-
-struct capture_timeline {
-	struct watch watch; /* first, for watch_op_* */
-	struct capture_timeline_options o;
-	struct sampler sampler;
-	struct timeline_bpf *bpf;
-	struct trace_writer *writer;
-	struct timeline_records records;
-	struct timeline_sources sources;
-	struct timeline_gauges gauges;
-	struct ksyms *ksyms;
-	struct bpf_link *links[16];
-	size_t nr_links;
-	struct timeline_told told;
-	uint64_t emptied_at;
-	uint64_t started, ended;
-	bool running;
-	int record_err;
-};
 
 static int write_failed(struct capture_timeline *c, int err)
 {
@@ -75,6 +46,12 @@ static bool chosen(const struct capture_timeline *c, size_t i)
 	return !tracepoints[i].group || c->o.groups & tracepoints[i].group;
 }
 
+/* Of some threads it cannot be: others may free what they allocate. */
+static bool follows_blocks(const struct capture_timeline *c)
+{
+	return c->o.allocs && !c->o.watch.nr_tids;
+}
+
 static int prepare(struct capture_timeline *c)
 {
 	static const char *const schedule[] = { "__schedule", NULL };
@@ -103,6 +80,11 @@ static int prepare(struct capture_timeline *c)
 	bpf_program__set_autoload(b->progs.timeline_sample, c->o.frequency > 0);
 	if (c->o.allocs)
 		bpf_map__set_max_entries(b->maps.allocs, TIMELINE_MAX_THREADS);
+	if (follows_blocks(c)) {
+		b->rodata->nr_buckets = timeline_heaps_buckets();
+		bpf_map__set_max_entries(b->maps.live, timeline_heaps_buckets());
+		bpf_map__set_max_entries(b->maps.heaps, HEAP_MAX_PROCS);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(probes) && !err; i++)
 		err = attach_prepare(probes[i]);
 	bpf_program__set_autoload(b->progs.timeline_alloc, c->o.allocs);
@@ -120,6 +102,9 @@ static int on_record(void *arg, void *data, size_t size)
 
 	if (!err && size >= TIMELINE_HEAD && rec->kind == EVT_ALLOCATED && rec->words == 3)
 		err = timeline_gauges_alloc(&c->gauges, (pid_t)rec->v[2], rec->v[0], rec->v[1]);
+	/* Another thread than the first: it has the first one's number now. */
+	if (!err && size >= TIMELINE_HEAD && rec->kind == EVT_EXEC && rec->v[1])
+		err = timeline_sources_execed(&c->sources, (pid_t)rec->tid);
 	if (err && !c->record_err)
 		c->record_err = err;
 	return 0;
@@ -156,6 +141,8 @@ static void init_sources(struct capture_timeline *c)
 	s->points.force_returns = c->o.force_returns;
 	s->points.other_preset = TIMELINE_PROVIDER;
 	s->with_allocs = c->o.allocs;
+	s->follows = follows_blocks(c);
+	s->max_overhead = c->o.max_overhead;
 	timeline_allocs_init(&s->allocs, bpf_program__fd(b->progs.timeline_alloc),
 			     bpf_program__fd(b->progs.timeline_alloc_return),
 			     bpf_map__fd(b->maps.allocs));
@@ -227,6 +214,17 @@ int capture_timeline_open(struct capture_timeline *c, struct trace_chunks *to)
 	return 0;
 }
 
+static int open_heaps(struct capture_timeline *c)
+{
+	int err = timeline_heaps_init(&c->heaps, bpf_map__fd(c->bpf->maps.heaps),
+				      bpf_map__fd(c->bpf->maps.live), &c->bpf->bss->heap_epoch,
+				      &c->bpf->bss->heap_spaces);
+
+	return err ? watch_fail(&c->watch, err, "cannot map the table of blocks: %s",
+				strerror(-err))
+		   : 0;
+}
+
 static int load(struct capture_timeline *c)
 {
 	int err = watch_check(&c->watch);
@@ -252,7 +250,7 @@ static int load(struct capture_timeline *c)
 		return watch_fail(&c->watch, err, "cannot open the ring of events: %s",
 				  strerror(-err));
 	init_sources(c);
-	return 0;
+	return follows_blocks(c) ? open_heaps(c) : 0;
 }
 
 struct capture_timeline *capture_timeline_new(struct capture_timeline_options *o)
@@ -297,6 +295,7 @@ void capture_timeline_free(struct capture_timeline *c)
 	detach(c);
 	timeline_sources_release(&c->sources);
 	timeline_gauges_release(&c->gauges);
+	timeline_heaps_release(&c->heaps);
 	timeline_records_release(&c->records);
 	trace_writer_free(c->writer);
 	watch_release(&c->watch);
@@ -359,14 +358,21 @@ static int update_sources(struct capture_timeline *c)
 	return err ? watch_fail(&c->watch, err, "%s", c->sources.error) : 0;
 }
 
-/* What was asked for by name has to be there, unless a command is yet to run. */
-static int check_sources(struct capture_timeline *c)
+static int begin_sources(struct capture_timeline *c)
 {
-	int err = 0;
+	struct probe_budget_verdict v = { 0 };
+	bool measured = false;
+	int err = timeline_sources_begin(&c->sources, &c->watch.target, c->writer, &measured, &v);
 
-	if (c->watch.target.objects.nr)
-		err = timeline_sources_check(&c->sources, &c->watch.target);
-	return err ? watch_fail(&c->watch, err, "%s", c->sources.error) : 0;
+	if (err)
+		return watch_fail(&c->watch, err, "%s", c->sources.error);
+	if (measured && c->o.tell)
+		c->o.tell(c->o.tell_arg, &v);
+	if (c->sources.follows) {
+		c->bpf->bss->with_heap = true;
+		c->gauges.heaps = &c->heaps;
+	}
+	return 0;
 }
 
 static int timeline_start(void *capture)
@@ -377,9 +383,7 @@ static int timeline_start(void *capture)
 	if (!err)
 		err = watch_start(&c->watch);
 	if (!err)
-		err = update_sources(c);
-	if (!err)
-		err = check_sources(c);
+		err = begin_sources(c);
 	if (!err && c->o.frequency)
 		err = sampler_open(&c->sampler, &c->watch, c->bpf->progs.timeline_sample);
 	if (err)
@@ -427,7 +431,8 @@ static int timeline_poll(void *capture)
 	if (!err && c->running)
 		err = timeline_gauges_read(&c->gauges, &c->watch.target, &c->records, now);
 	if (!err)
-		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms, SYMBOLS_AT_ONCE);
+		err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms,
+				    TIMELINE_SYMBOLS_AT_ONCE);
 	if (!err)
 		err = trace_writer_poll(c->writer, now);
 	return err ? write_failed(c, err) : 0;
@@ -449,6 +454,16 @@ static int timeline_place(void *capture, pid_t pid, uint64_t pc)
 			: done;
 }
 
+static int tell_untracked(struct capture_timeline *c)
+{
+	char text[24];
+
+	if (!c->bpf->bss->heap_untracked)
+		return 0;
+	snprintf(text, sizeof(text), "%llu", c->bpf->bss->heap_untracked);
+	return trace_writer_info(c->writer, TIMELINE_HEAP_UNTRACKED, text);
+}
+
 static int timeline_stop(void *capture)
 {
 	struct capture_timeline *c = capture;
@@ -468,6 +483,8 @@ static int timeline_stop(void *capture)
 	err = c->record_err;
 	if (!err && c->o.allocs)
 		err = timeline_allocs_finish(&c->sources.allocs, &c->gauges, &c->records, c->ended);
+	if (!err)
+		err = tell_untracked(c);
 	if (!err)
 		err = timeline_gauges_finish(&c->gauges, &c->watch.target, &c->records, c->ended);
 	if (!err)
@@ -501,76 +518,3 @@ const struct capture_ops capture_timeline_ops = {
 	.error = watch_op_error,
 	.unit = "events",
 };
-
-int capture_timeline_info(struct capture_timeline *c, const char *key, const char *value)
-{
-	return trace_writer_info(c->writer, key, value);
-}
-
-int capture_timeline_flush(struct capture_timeline *c)
-{
-	uint32_t named;
-	int err;
-
-	/* Naming takes long: between one bit and the next of it the rings are emptied. */
-	do {
-		named = c->told.next_symbol;
-		err = watch_consume(&c->watch);
-		if (!err)
-			err = timeline_tell(&c->told, &c->watch, c->writer, c->ksyms,
-					    SYMBOLS_AT_ONCE);
-	} while (!err && c->told.next_symbol != named);
-	return err ? err : trace_writer_flush(c->writer);
-}
-
-void capture_timeline_stats(struct capture_timeline *c, struct capture_timeline_stats *ret)
-{
-	struct trace_writer_stats w;
-
-	trace_writer_stats(c->writer, &w);
-	*ret = (struct capture_timeline_stats){
-		.events = w.events,
-		.left_out = w.left_out,
-		.lost = w.lost,
-		.losses = w.losses,
-		.stacks = c->watch.stacks.nr,
-		.no_stack = watch_stat(&c->watch, STAT_LOST_COUNTS) +
-			    watch_stat(&c->watch, STAT_LOST_SCRATCH) + w.stacks_dropped,
-		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
-		.bad = c->records.nr_bad + w.refused,
-		.threads = c->records.nr_known,
-		.unread = c->bpf->bss->bad_arguments,
-		.probes = c->sources.probes.nr_usdt + c->sources.points.nr_sites,
-		.functions = c->sources.probes.nr_functions,
-		.entry_only = c->sources.probes.nr_entry_only,
-		.refused = c->sources.probes.nr_refused,
-		.refused_why = c->sources.probes.refused,
-		.allocators = c->sources.allocs.probes.nr_sites,
-		.allocs = c->gauges.allocs,
-		.allocs_missing = c->bpf->bss->allocs_uncounted,
-	};
-	for (size_t i = 0; i < c->watch.stacks.nr; i++)
-		if (c->watch.stacks.items[i].end < UNWIND_NR_ENDS)
-			ret->by_end[c->watch.stacks.items[i].end]++;
-}
-
-const char *capture_timeline_notes(const struct capture_timeline *c)
-{
-	return strbuf_str(&c->sources.points.notes);
-}
-
-const struct target *capture_timeline_target(const struct capture_timeline *c)
-{
-	return &c->watch.target;
-}
-
-const struct stacks *capture_timeline_stacks(const struct capture_timeline *c)
-{
-	return &c->watch.stacks;
-}
-
-void capture_timeline_span(const struct capture_timeline *c, uint64_t *ret_start, uint64_t *ret_end)
-{
-	*ret_start = c->started;
-	*ret_end = c->ended;
-}

@@ -36,13 +36,21 @@ struct capture_timeline_options {
 	bool requests;
 	struct request_points points;
 	bool force_returns;
-	bool allocs;		      /* count calls of the allocator, and their bytes */
+	bool allocs;		      /* count calls of the allocator, their bytes, the heap */
 	const char *const *usdt;      /* patterns of more; borrowed */
 	const char *const *functions; /* globs; borrowed */
 	/* Of the triggers below, by their numbers; borrowed. */
 	const struct timeline_wish *wishes;
 	size_t nr_usdt, nr_functions, nr_wishes;
 	size_t max_functions;
+	/*
+	 * By how many per cent the probes of functions and of the allocator may make the target's work
+	 * take longer, 0: any number; less is recorded for it, or nothing. Who is told of what was found
+	 * out, before the recording begins.
+	 */
+	double max_overhead;
+	void (*tell)(void *arg, const struct probe_budget_verdict *v);
+	void *tell_arg;
 	uint64_t key_ns;   /* how often every thread's state is repeated; 0: by default */
 	struct only *only; /* which requests are kept with all events; borrowed; NULL: all */
 	/*
@@ -68,6 +76,7 @@ struct capture_timeline_stats {
 	size_t allocators;	 /* probed functions of these */
 	uint64_t allocs;	 /* calls */
 	uint64_t allocs_missing; /* calls by threads that there was no room for */
+	uint64_t untracked;	 /* blocks that are not in the heap's figures */
 	const char *refused_why;
 	uint64_t by_end[UNWIND_NR_ENDS]; /* distinct stacks */
 };

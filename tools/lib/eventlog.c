@@ -119,7 +119,7 @@ const struct event_counter_info *event_counter_info(unsigned int counter)
 	static const struct event_counter_info infos[COUNTER_NR] = {
 		[COUNTER_NONE] = { "counter", "a counter", "count", false },
 		[COUNTER_RSS] = { "rss", "resident memory", "bytes", false },
-		[COUNTER_HEAP] = { "heap", "heap in use", "bytes", false },
+		[COUNTER_HEAP] = { "heap", "heap since the start", "bytes", false },
 		[COUNTER_ALLOC_BYTES] = { "alloc_bytes", "bytes allocated", "bytes", true },
 		[COUNTER_ALLOCS] = { "allocs", "allocations", "count", true },
 		[COUNTER_FREES] = { "frees", "frees", "count", true },
@@ -131,6 +131,8 @@ const struct event_counter_info *event_counter_info(unsigned int counter)
 		[COUNTER_MINOR_FAULTS] = { "minor_faults", "minor page faults", "count", true },
 		[COUNTER_MAJOR_FAULTS] = { "major_faults", "major page faults", "count", true },
 		[COUNTER_THREADS] = { "threads", "threads", "count", false },
+		[COUNTER_HEAP_MOST] = { "heap_most", "heap since the start, at most", "bytes",
+					false },
 	};
 
 	return &infos[counter < COUNTER_NR ? counter : COUNTER_NONE];

@@ -241,8 +241,8 @@ enum event_sample_why {
 /* Totals only grow; a value is of the moment unless it is a total. */
 enum event_counter {
 	COUNTER_NONE = 0,
-	COUNTER_RSS = 1,	   /* bytes, of a process */
-	COUNTER_HEAP = 2,	   /* bytes in use, of a process */
+	COUNTER_RSS = 1,  /* bytes, of a process */
+	COUNTER_HEAP = 2, /* bytes in use that were allocated since the begin, of a process */
 	COUNTER_ALLOC_BYTES = 3,   /* total of bytes asked for */
 	COUNTER_ALLOCS = 4,	   /* total of calls */
 	COUNTER_FREES = 5,	   /* total of calls */
@@ -253,6 +253,7 @@ enum event_counter {
 	COUNTER_MINOR_FAULTS = 10, /* total */
 	COUNTER_MAJOR_FAULTS = 11, /* total */
 	COUNTER_THREADS = 12,
+	COUNTER_HEAP_MOST = 13, /* the highest of COUNTER_HEAP since it was told last */
 	COUNTER_NR,
 };
 

@@ -34,6 +34,9 @@ void heap_probes_release(struct heap_probes *p)
 	for (size_t i = 0; i < p->nr_probed; i++)
 		probed_release(&p->probed[i]);
 	free(p->probed);
+	free(p->execed);
+	p->execed = NULL;
+	p->nr_execed = p->cap_execed = 0;
 	p->probed = NULL;
 	p->nr_probed = p->cap_probed = 0;
 }
@@ -214,6 +217,51 @@ int heap_probes_update(struct heap_probes *p, const struct target *t)
 			return err;
 	}
 	return 0;
+}
+
+/* ---------------------------------------------------------------- another program ---- */
+
+#define EXEC_NS 5000000000ULL
+
+int heap_probes_execed(struct heap_probes *p, pid_t pid)
+{
+	if (array_grow((void **)&p->execed, p->nr_execed, &p->cap_execed, sizeof(*p->execed)))
+		return -ENOMEM;
+	p->execed[p->nr_execed++] = (struct heap_execed){ .pid = pid, .until = now_ns() + EXEC_NS };
+	return 0;
+}
+
+/* Returns whether to look again when there are new mappings. */
+static bool reprobe_one(struct heap_probes *p, const struct target *t, struct heap_execed *e,
+			uint64_t now, size_t *given_up)
+{
+	const struct target_process *process = target_find(t, e->pid);
+	uint32_t generation = process && process->region ? process->region->generation : 0;
+
+	if (!process)
+		return false;
+	if (generation != e->generation) {
+		e->generation = generation;
+		if (!heap_probes_add(p, t, e->pid))
+			return false;
+	}
+	if (now < e->until)
+		return true;
+	++*given_up;
+	return false;
+}
+
+bool heap_probes_reprobe(struct heap_probes *p, const struct target *t, size_t *ret_given_up)
+{
+	uint64_t now = p->nr_execed ? now_ns() : 0;
+	size_t before = p->nr_execed, n = 0;
+
+	*ret_given_up = 0;
+	for (size_t i = 0; i < before; i++)
+		if (reprobe_one(p, t, &p->execed[i], now, ret_given_up))
+			p->execed[n++] = p->execed[i];
+	p->nr_execed = n;
+	return n != before;
 }
 
 /* ---------------------------------------------------------------- a command ---- */

@@ -58,7 +58,14 @@ struct heap_probes {
 	uint32_t generation;	/* of the mappings that were looked at */
 	uint32_t malloc_object; /* 0: not found yet */
 	bool complete;		/* no name is missing */
-	char error[640];	/* a sentence without a full stop */
+	/* Processes that run another program: of heap_probes_execed(). */
+	struct heap_execed {
+		pid_t pid;
+		uint32_t generation; /* of its mappings, when last looked at */
+		uint64_t until;
+	} * execed;
+	size_t nr_execed, cap_execed;
+	char error[640]; /* a sentence without a full stop */
 };
 
 /*
@@ -86,6 +93,14 @@ int heap_probes_lead(struct heap_probes *p, const struct target *t, pid_t pid, u
  * another program. heap_probes_add() places new ones.
  */
 void heap_probes_forget(struct heap_probes *p, pid_t pid);
+
+/*
+ * Process pid runs another program: heap_probes_reprobe() probes it, as far as it is not, once its
+ * allocator is mapped, and gives it up after 5 s. Returns 0 or -ENOMEM; whether any process has been
+ * probed or given up, and how many were given up.
+ */
+int heap_probes_execed(struct heap_probes *p, pid_t pid);
+bool heap_probes_reprobe(struct heap_probes *p, const struct target *t, size_t *ret_given_up);
 
 /*
  * Place all that are away, or take all away, to be placed again: a few ms, and tens of ms. Return 0

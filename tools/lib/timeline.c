@@ -161,6 +161,7 @@ static int pass(struct analysis *a)
 			a->totals.events++;
 			TELL(a, event, e);
 		}
+		exec_before(a, e);
 		apply(a, e);
 	}
 	if (!err && !a->err)
@@ -261,6 +262,7 @@ int timeline_stream_new(const struct timeline_visitor *v, void *ctx, uint64_t st
 int timeline_stream_event(struct timeline_stream *s, const struct event *e)
 {
 	s->a.now = MAX(e->time, s->a.now);
+	exec_before(&s->a, e);
 	apply(&s->a, e);
 	return s->a.err;
 }

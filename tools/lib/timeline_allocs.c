@@ -9,6 +9,7 @@
 
 #include "bpf/timeline.h"
 #include "strbuf.h"
+#include "util.h"
 
 void timeline_allocs_init(struct timeline_allocs *a, int call_prog, int return_prog, int map_fd)
 {
@@ -55,8 +56,39 @@ int timeline_allocs_update(struct timeline_allocs *a, const struct target *t,
 			   struct trace_writer *w)
 {
 	int err = heap_probes_update(&a->probes, t);
+	size_t given_up;
 
+	/* One whose allocator does not come has none, as far as is known. */
+	heap_probes_reprobe(&a->probes, t, &given_up);
+	return err || a->probes.away ? err : tell_new(a, w);
+}
+
+int timeline_allocs_place(struct timeline_allocs *a, struct trace_writer *w)
+{
+	int err;
+
+	a->probes.away = false;
+	err = heap_probes_place_all(&a->probes);
 	return err ? err : tell_new(a, w);
+}
+
+int timeline_allocs_follow(struct timeline_allocs *a, const struct target *t, bool follow)
+{
+	heap_probes_release(&a->probes);
+	a->probes.seen = a->probes.nr_sites = a->probes.nr_stepped = 0;
+	a->probes.alloc_only = !follow;
+	return heap_probes_update(&a->probes, t);
+}
+
+int timeline_allocs_forget(struct timeline_allocs *a, pid_t pid)
+{
+	size_t before = a->probes.nr_probed, gone;
+
+	heap_probes_forget(&a->probes, pid);
+	gone = before - a->probes.nr_probed;
+	/* Those that are left have been told of. */
+	a->told -= MIN(a->told, gone);
+	return gone ? heap_probes_execed(&a->probes, pid) : 0;
 }
 
 int timeline_allocs_lead(struct timeline_allocs *a, const struct target *t, pid_t pid, uint64_t pc,

@@ -3,7 +3,7 @@
 #define PERISCOPE_TIMELINE_ALLOCS_H
 
 /*
- * The allocator in a timeline: the probes at its calls, which functions it consists of (by which
+ * The allocator in a timeline: the probes at its calls and frees, which functions it consists of (by which
  * readers see from samples how much time it takes), and what is left to tell at the end.
  */
 
@@ -37,6 +37,21 @@ void timeline_allocs_init(struct timeline_allocs *a, int call_prog, int return_p
  */
 int timeline_allocs_update(struct timeline_allocs *a, const struct target *t,
 			   struct trace_writer *w);
+
+/* Place those that are away, which they are not any more. As above. */
+int timeline_allocs_place(struct timeline_allocs *a, struct trace_writer *w);
+
+/*
+ * Describe them anew while they are away: for following blocks to their frees, or for calls alone. As
+ * above.
+ */
+int timeline_allocs_follow(struct timeline_allocs *a, const struct target *t, bool follow);
+
+/*
+ * Those of process pid are bound to a task that is gone: another thread than the first runs another
+ * program. The next updates place them anew, once its allocator is there. Returns 0 or -ENOMEM.
+ */
+int timeline_allocs_forget(struct timeline_allocs *a, pid_t pid);
 
 /* A command that stands still in its dynamic linker: as heap_probes_lead(). */
 int timeline_allocs_lead(struct timeline_allocs *a, const struct target *t, pid_t pid, uint64_t pc,

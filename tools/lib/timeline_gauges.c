@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "timeline_heaps.h"
 #include "util.h"
 
 static const uint32_t counters[4] = { COUNTER_RSS, COUNTER_THREADS, COUNTER_MINOR_FAULTS,
@@ -133,6 +134,8 @@ int timeline_gauges_finish(struct timeline_gauges *g, const struct target *t,
 	g->read_at = now;
 	for (size_t i = 0; i < t->nr_procs && !err; i++)
 		err = read_process(g, t->procs[i]->pid, r, now);
+	if (!err && g->heaps)
+		err = timeline_heaps_tell(g->heaps, g, r, now);
 	return err ? err : tell_allocs(g, r, now);
 }
 
@@ -153,6 +156,24 @@ int timeline_gauges_alloc(struct timeline_gauges *g, pid_t pid, uint64_t calls, 
 	row->alloc_bytes += bytes;
 	g->allocs += calls;
 	return 0;
+}
+
+int timeline_gauges_heap(struct timeline_gauges *g, struct timeline_records *r, pid_t pid,
+			 uint64_t held, uint64_t most, uint64_t now)
+{
+	struct timeline_gauge_row *row = row_of(g, pid);
+	int err = 0;
+
+	if (!row)
+		return -ENOMEM;
+	if (!row->has_heap || row->heap != held)
+		err = tell(r, pid, COUNTER_HEAP, held, now);
+	if (!err && (!row->has_heap || row->heap_most != most))
+		err = tell(r, pid, COUNTER_HEAP_MOST, most, now);
+	row->has_heap = true;
+	row->heap = held;
+	row->heap_most = most;
+	return err;
 }
 
 void timeline_gauges_release(struct timeline_gauges *g)

@@ -148,6 +148,14 @@ void thread_die(struct analysis *a, struct thread *t, uint64_t time);
 /* What the scheduler did, and threads that come and go (timeline_sched.c). */
 void thread_event(struct analysis *a, const struct event *e);
 
+/*
+ * Before e is looked at: a thread that runs another program, and is not its process's first, takes over
+ * that one's number some time before EVT_EXEC tells (timeline_exec.c).
+ */
+void exec_before(struct analysis *a, const struct event *e);
+/* EVT_EXEC: the thread that calls has the number of the first by now. */
+void exec_told(struct analysis *a, const struct event *e);
+
 /* -------- spans (timeline_spans.c) -------- */
 
 void span_push(struct analysis *a, struct thread *t, const struct timeline_span *s,

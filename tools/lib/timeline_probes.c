@@ -18,12 +18,18 @@ struct batch {
 	size_t nr, cap;
 };
 
+/* What an object has of what is wanted. */
+struct timeline_probes_object {
+	const struct object *obj;
+	struct batch usdt, entries, returns;
+};
+
 struct scan {
 	struct timeline_probes *p;
 	const struct target *t;
 	struct object *obj;
 	struct probe_code *code;
-	struct batch usdt, entries, returns;
+	struct timeline_probes_object found;
 };
 
 void timeline_probes_init(struct timeline_probes *p, const struct timeline_probes_options *o)
@@ -136,7 +142,7 @@ static int add_usdt(struct scan *s, const struct usdt_probe *u)
 	err = add_probe(s->p, &probe, &u->spec, whole ? &always : when_of(s->p, probe.wished_by));
 	free(probe.full_name);
 	return err ? err
-		   : add_site(&s->usdt, u->site.offset, u->semaphore_offset,
+		   : add_site(&s->found.usdt, u->site.offset, u->semaphore_offset,
 			      probe_site_cookie(&u->site, s->p->nr - 1));
 }
 
@@ -167,6 +173,7 @@ static int add_function(struct scan *s, const struct function_site *fn, bool who
 		.nr_args = PROBE_NR_ARGS,
 		.is_function = true,
 		.returns = whole && fn->returns == PROBE_RETURN_OK,
+		.stepped = fn->site.class == PROBE_STEPPED,
 		.wished_by = wished_by,
 	};
 	uint64_t cookie;
@@ -181,8 +188,8 @@ static int add_function(struct scan *s, const struct function_site *fn, bool who
 	err = add_probe(s->p, &probe, NULL, whole ? &always : when_of(s->p, wished_by));
 	cookie = probe_site_cookie(&fn->site, s->p->nr - 1);
 	if (!err && probe.returns)
-		err = add_site(&s->returns, fn->site.offset, 0, cookie);
-	return err ? err : add_site(&s->entries, fn->site.offset, 0, cookie);
+		err = add_site(&s->found.returns, fn->site.offset, 0, cookie);
+	return err ? err : add_site(&s->found.entries, fn->site.offset, 0, cookie);
 }
 
 static int find_functions(struct scan *s, const char *pattern, bool returns,
@@ -260,15 +267,16 @@ static int scan_functions(struct scan *s)
 }
 
 /* Attach a batch in each process that there is; or once in all. */
-static int attach_batch(struct scan *s, struct batch *b, int prog, bool returns, size_t *count)
+static int attach_batch(struct timeline_probes *p, const struct target *t, const struct object *obj,
+			struct batch *b, int prog, bool returns, size_t *count)
 {
-	struct attach_to to = { .elf = s->obj->elf, .prog_fd = prog, .returns = returns };
-	size_t n = s->p->o.all_processes ? 1 : s->t->nr_procs;
+	struct attach_to to = { .elf = obj->elf, .prog_fd = prog, .returns = returns };
+	size_t n = p->o.all_processes ? 1 : t->nr_procs;
 	int got, best = 0;
 
 	for (size_t i = 0; i < n && b->nr; i++) {
-		to.pid = s->p->o.all_processes ? -1 : s->t->procs[i]->pid;
-		got = attach_sites(&s->p->attach, &to, b->sites, b->nr);
+		to.pid = p->o.all_processes ? -1 : t->procs[i]->pid;
+		got = attach_sites(&p->attach, &to, b->sites, b->nr);
 		if (got == -ESRCH)
 			continue;
 		if (got < 0)
@@ -276,11 +284,110 @@ static int attach_batch(struct scan *s, struct batch *b, int prog, bool returns,
 		best = MAX(best, got);
 		for (size_t j = 0; j < b->nr && got < (int)b->nr; j++)
 			if (b->sites[j].err)
-				s->p->refused = attach_error(b->sites[j].err);
-		s->p->nr_refused += b->nr - got;
+				p->refused = attach_error(b->sites[j].err);
+		p->nr_refused += b->nr - got;
 	}
 	*count += best;
 	return 0;
+}
+
+static int attach_object(struct timeline_probes *p, const struct target *t,
+			 struct timeline_probes_object *f)
+{
+	int err = attach_batch(p, t, f->obj, &f->usdt, p->o.usdt_prog, false, &p->nr_usdt);
+
+	/* Returns first: a call that is seen to begin is then seen to end. */
+	if (!err)
+		err = attach_batch(p, t, f->obj, &f->returns, p->o.return_prog, true,
+				   &(size_t){ 0 });
+	return err ? err
+		   : attach_batch(p, t, f->obj, &f->entries, p->o.entry_prog, false,
+				  &p->nr_functions);
+}
+
+static void object_release(struct timeline_probes_object *f)
+{
+	free(f->usdt.sites);
+	free(f->entries.sites);
+	free(f->returns.sites);
+}
+
+/* For later. */
+static int keep_found(struct timeline_probes *p, struct timeline_probes_object *f)
+{
+	if (!f->usdt.nr && !f->entries.nr)
+		return 0;
+	if (array_grow((void **)&p->found, p->nr_found, &p->cap_found, sizeof(*p->found)))
+		return -ENOMEM;
+	p->found[p->nr_found++] = *f;
+	*f = (struct timeline_probes_object){ 0 };
+	return 0;
+}
+
+static void drop_found(struct timeline_probes *p)
+{
+	for (size_t i = 0; i < p->nr_found; i++)
+		object_release(&p->found[i]);
+	free(p->found);
+	p->found = NULL;
+	p->nr_found = p->cap_found = 0;
+}
+
+int timeline_probes_place(struct timeline_probes *p, const struct target *t)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < p->nr_found && !err; i++)
+		err = attach_object(p, t, &p->found[i]);
+	drop_found(p);
+	p->away = false;
+	return err;
+}
+
+static int list_entries(const struct timeline_probes *p, const struct timeline_probes_object *f,
+			pid_t pid, struct probe_budget *b, uint64_t entry_ns, uint64_t return_ns)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < f->entries.nr && !err; i++) {
+		const struct attach_site *site = &f->entries.sites[i];
+		const struct timeline_probe *probe = &p->items[PROBE_COOKIE_ID(site->cookie)];
+
+		err = probe_budget_add(
+			b, &(struct governor_probe){
+				   .elf = f->obj->elf,
+				   .offset = site->offset,
+				   .pid = pid,
+				   .stepped = probe->stepped,
+				   .returns = probe->returns,
+				   .unit = true,
+				   .program_ns = entry_ns + (probe->returns ? return_ns : 0),
+			   });
+	}
+	return err;
+}
+
+int timeline_probes_list(const struct timeline_probes *p, const struct target *t,
+			 struct probe_budget *b, uint64_t entry_ns, uint64_t return_ns)
+{
+	size_t n = p->o.all_processes ? 1 : t->nr_procs;
+	int err = 0;
+
+	for (size_t i = 0; i < p->nr_found; i++)
+		for (size_t j = 0; j < n && !err; j++)
+			err = list_entries(p, &p->found[i],
+					   p->o.all_processes ? -1 : t->procs[j]->pid, b, entry_ns,
+					   return_ns);
+	return err;
+}
+
+void timeline_probes_forget(struct timeline_probes *p)
+{
+	if (p->o.all_processes)
+		return;
+	attach_release(&p->attach);
+	p->attach = (struct attach){ 0 };
+	p->nr_objects = p->nr_matched = p->nr_usdt = p->nr_functions = p->nr_entry_only = 0;
 }
 
 static bool wishes_functions(const struct timeline_probes *p)
@@ -293,7 +400,7 @@ static bool wishes_functions(const struct timeline_probes *p)
 
 static int scan_object(struct timeline_probes *p, const struct target *t, struct object *obj)
 {
-	struct scan s = { .p = p, .t = t, .obj = obj };
+	struct scan s = { .p = p, .t = t, .obj = obj, .found = { .obj = obj } };
 	struct elf_slice notes;
 	int err;
 
@@ -310,15 +417,8 @@ static int scan_object(struct timeline_probes *p, const struct target *t, struct
 	if (!err)
 		err = scan_functions(&s);
 	if (!err)
-		err = attach_batch(&s, &s.usdt, p->o.usdt_prog, false, &p->nr_usdt);
-	/* Returns first: a call that is seen to begin is then seen to end. */
-	if (!err)
-		err = attach_batch(&s, &s.returns, p->o.return_prog, true, &(size_t){ 0 });
-	if (!err)
-		err = attach_batch(&s, &s.entries, p->o.entry_prog, false, &p->nr_functions);
-	free(s.usdt.sites);
-	free(s.entries.sites);
-	free(s.returns.sites);
+		err = p->away ? keep_found(p, &s.found) : attach_object(p, t, &s.found);
+	object_release(&s.found);
 	probe_code_free(s.code);
 	return err;
 }
@@ -354,6 +454,7 @@ const char *timeline_probes_missing(const struct timeline_probes *p, bool *ret_i
 void timeline_probes_release(struct timeline_probes *p)
 {
 	attach_release(&p->attach);
+	drop_found(p);
 	for (size_t i = 0; i < p->nr; i++) {
 		free(p->items[i].label);
 		free(p->items[i].provider);

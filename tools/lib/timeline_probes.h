@@ -13,6 +13,7 @@
 
 #include "attach.h"
 #include "bpf/timeline.h"
+#include "probe_budget.h"
 #include "probe_site.h"
 #include "target.h"
 #include "timeline_roles.h"
@@ -26,6 +27,7 @@ struct timeline_probe {
 	uint8_t is_signed; /* bit n: argument n */
 	bool is_function;
 	bool returns;	    /* its return is probed, too */
+	bool stepped;	    /* PROBE_STEPPED */
 	uint64_t wished_by; /* bit n: wish n */
 };
 
@@ -64,17 +66,36 @@ struct timeline_probes {
 	size_t nr_matched;    /* functions, by all patterns together */
 	/* Bit n: pattern n has matched something; those beyond the last bit are not told apart. */
 	uint64_t usdt_found, functions_found, wishes_found;
-	const char *refused; /* why the last of these was */
+	const char *refused;		      /* why the last of these was */
+	bool away;			      /* only find them; timeline_probes_place() attaches */
+	struct timeline_probes_object *found; /* not yet attached */
+	size_t nr_found, cap_found;
 	struct attach attach;
 };
 
 void timeline_probes_init(struct timeline_probes *p, const struct timeline_probes_options *o);
 
 /*
- * Look at the objects of the target that are new, and attach. Returns 0, -E2BIG for more functions
- * than allowed or more probes than there is room for, or another negative errno.
+ * Look at the objects of the target that are new, and attach unless away. Returns 0, -E2BIG for more
+ * functions than allowed or more probes than there is room for, or another negative errno.
  */
 int timeline_probes_update(struct timeline_probes *p, const struct target *t);
+
+/* Attach what was found while away, which it is not any more. Returns 0 or a negative errno. */
+int timeline_probes_place(struct timeline_probes *p, const struct target *t);
+
+/*
+ * List the functions that are found and not attached; entry_ns, return_ns: what the programs take for
+ * a hit. Returns 0 or -ENOMEM.
+ */
+int timeline_probes_list(const struct timeline_probes *p, const struct target *t,
+			 struct probe_budget *b, uint64_t entry_ns, uint64_t return_ns);
+
+/*
+ * All are bound to a task that is gone: a process's other thread than the first runs another program.
+ * The next update finds them anew.
+ */
+void timeline_probes_forget(struct timeline_probes *p);
 
 /* The first pattern that has matched nothing so far; NULL: each has. */
 const char *timeline_probes_missing(const struct timeline_probes *p, bool *ret_is_function);

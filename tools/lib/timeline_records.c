@@ -467,7 +467,7 @@ static int thread_event(struct timeline_records *r, const struct timeline_record
 		break;
 	case EVT_EXEC:
 		e->exec.name = name;
-		e->exec.old_tid = rec->v[1] == rec->tid ? 0 : rec->v[1];
+		e->exec.old_tid = rec->v[1];
 		break;
 	}
 	return err ? err : put(r, e, seq);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "measure.h"
+#include "timeline_heaps.h"
 #include "timeline_report.h"
 #include "util.h"
 
@@ -63,11 +64,33 @@ static void add_allocator(struct report_section *section, const struct timeline_
 		s->allocator_samples, 100.0 * (double)s->probe_ns / (double)s->sampled_ns);
 }
 
-static void add_memory(struct report_section *section, const struct timeline_summary *s)
+/* What was there before is unknown: so the figure says what it counts from. */
+static void add_heap(struct report_section *section, const struct timeline_summary *s,
+		     const struct trace *t)
+{
+	const char *untracked = trace_info(t, TIMELINE_HEAP_UNTRACKED);
+
+	if (!s->counters[COUNTER_HEAP_MOST].told)
+		return;
+	report_fact(section, "heap_max", "heap at most", REPORT_BYTES,
+		    s->counters[COUNTER_HEAP_MOST].max);
+	report_note(
+		section,
+		"The heap is what a process held of the blocks that it allocated since the "
+		"recording began, in the sizes that it asked for; blocks from before are not in "
+		"it.");
+	if (untracked)
+		report_note(section, "It is without %s blocks that could not be followed.",
+			    untracked);
+}
+
+static void add_memory(struct report_section *section, const struct timeline_summary *s,
+		       const struct trace *t)
 {
 	if (s->counters[COUNTER_RSS].told)
 		report_fact(section, "rss_max", "resident memory at most", REPORT_BYTES,
 			    s->counters[COUNTER_RSS].max);
+	add_heap(section, s, t);
 	if (!s->totals.allocs)
 		return;
 	report_fact(section, "allocations", "allocations", REPORT_COUNT, (int64_t)s->allocs);
@@ -152,6 +175,6 @@ void timeline_report_summary(struct report *report, const struct timeline_summar
 	}
 	add_requests(section, s);
 	add_extremes(section, s, t);
-	add_memory(section, s);
+	add_memory(section, s, t);
 	add_losses(section, s, t);
 }

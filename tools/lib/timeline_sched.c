@@ -50,8 +50,12 @@ static void switch_out(struct analysis *a, struct thread *t, const struct event 
 {
 	uint64_t state = e->out.state;
 
-	if (t->pub.foreign)
+	if (t->pub.foreign) {
+		/* Only who was ours is told of to die (timeline_exec.c). */
+		if (state == THREAD_DEAD)
+			thread_die(a, t, a->now);
 		return;
+	}
 	thread_runs(a, t, e->cpu);
 	if (state == THREAD_DEAD) {
 		thread_die(a, t, a->now);
@@ -163,10 +167,6 @@ static void name_process(struct analysis *a, uint32_t pid, uint64_t name)
 
 static void exec(struct analysis *a, struct thread *t, const struct event *e)
 {
-	struct thread *old = thread_find(a, (uint32_t)e->exec.old_tid);
-
-	if (old && old != t)
-		thread_die(a, old, a->now);
 	thread_runs(a, t, e->cpu);
 	name_process(a, t->pub.pid, e->exec.name);
 	rename_thread(a, t, e->exec.name);
@@ -225,6 +225,8 @@ void thread_event(struct analysis *a, const struct event *e)
 		waking(a, e);
 		return;
 	}
+	if (e->kind == EVT_EXEC)
+		exec_told(a, e);
 	t = e->kind == EVT_STATE || e->kind == EVT_NAME ? thread_get(a, e->tid) : thread_of(a, e);
 	if (!t)
 		return;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "timeline_budget.h"
+
 static int fail(struct timeline_sources *s, int err, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -67,6 +69,42 @@ int timeline_sources_update(struct timeline_sources *s, const struct target *t,
 			return fail(s, err, "%s", s->points.error);
 	}
 	return err || !s->with_allocs ? err : update_allocs(s, t, w, first);
+}
+
+static bool may_cost(const struct timeline_sources *s, const struct target *t)
+{
+	return s->max_overhead > 0 && t->nr_procs && t->objects.nr &&
+	       (s->with_allocs || s->probes.o.nr_functions);
+}
+
+int timeline_sources_begin(struct timeline_sources *s, const struct target *t,
+			   struct trace_writer *w, bool *ret_measured,
+			   struct probe_budget_verdict *ret)
+{
+	bool measure = may_cost(s, t);
+	int err;
+
+	s->allocs.probes.away = s->probes.away = measure;
+	s->allocs.probes.alloc_only = !s->follows;
+	err = timeline_sources_update(s, t, w, true);
+	if (!err && t->objects.nr)
+		err = timeline_sources_check(s, t);
+	if (err || !measure)
+		return err;
+	err = timeline_budget_keep(s, t, s->max_overhead, ret_measured, ret);
+	if (err)
+		return err;
+	err = timeline_probes_place(&s->probes, t);
+	if (err)
+		return fail(s, err, "cannot attach the probes: %s", attach_error(err));
+	err = s->with_allocs ? timeline_allocs_place(&s->allocs, w) : 0;
+	return err ? fail(s, err, "--alloc: %s", s->allocs.probes.error) : 0;
+}
+
+int timeline_sources_execed(struct timeline_sources *s, pid_t pid)
+{
+	timeline_probes_forget(&s->probes);
+	return s->with_allocs ? timeline_allocs_forget(&s->allocs, pid) : 0;
 }
 
 int timeline_sources_check(struct timeline_sources *s, const struct target *t)

@@ -179,7 +179,6 @@ static void apply(struct key_thread *t, const struct event *e)
 		};
 		break;
 	case EVT_NAME:
-	case EVT_EXEC:
 		t->name = (uint32_t)e->name.name;
 		break;
 	case EVT_STATE:
@@ -230,9 +229,47 @@ static int leave(struct keys *k, const struct event *e)
 	struct key_thread *t;
 	int err = find_thread(k, e->tid, false, &t);
 
+	if (t && e->time < t->taken)
+		return err; /* that of who had the number before */
 	if (t && (e->exit.flags & EVENT_EXIT_GROUP))
 		remove_process(k, t->pid);
 	remove_thread(k, e->tid);
+	return err;
+}
+
+/* The last switch of a thread. */
+static int leave_cpu(struct keys *k, const struct event *e)
+{
+	struct key_thread *t;
+	int err = find_thread(k, e->tid, false, &t);
+
+	if (!t || e->time >= t->taken)
+		remove_thread(k, e->tid);
+	return err;
+}
+
+/*
+ * Who runs another program is the only thread of its process, and has its number, whoever it was
+ * before. It has been heard of under that number before this, but not that it is of the process.
+ */
+static int exec(struct keys *k, const struct event *e)
+{
+	struct key_thread *t;
+	int err;
+
+	for (size_t i = k->nr; i--;)
+		if (k->threads[i].pid == e->tid && k->threads[i].tid != e->tid)
+			remove_thread(k, k->threads[i].tid);
+	if (e->exec.old_tid)
+		remove_thread(k, (uint32_t)e->exec.old_tid);
+	err = find_thread(k, e->tid, true, &t);
+	if (!t)
+		return err;
+	t->pid = e->tid;
+	t->name = (uint32_t)e->exec.name;
+	t->flags = EVENT_THREAD_BEFORE;
+	if (e->exec.old_tid)
+		t->taken = e->time;
 	return err;
 }
 
@@ -264,12 +301,9 @@ int keys_event(struct keys *k, const struct event *e)
 	case EVT_SWITCH_OUT:
 		if (e->out.state != THREAD_DEAD)
 			break;
-		remove_thread(k, e->tid);
-		return 0;
+		return leave_cpu(k, e);
 	case EVT_EXEC:
-		if (e->exec.old_tid != e->tid)
-			remove_thread(k, (uint32_t)e->exec.old_tid);
-		break;
+		return exec(k, e);
 	case EVT_THREAD:
 	case EVT_NAME:
 	case EVT_STATE:
