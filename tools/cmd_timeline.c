@@ -15,6 +15,7 @@
 #include "lib/cli_trace.h"
 #include "lib/timeline_profile.h"
 #include "lib/util.h"
+#include "lib/write_heaptrack.h"
 #include "periscope.h"
 
 #define DEFAULT_HZ	     99
@@ -386,7 +387,14 @@ static int sort_outputs(struct timeline_options *o)
 			o->trace = path;
 	}
 	o->common.outputs.formats = timeline_formats;
-	return status ? status : cli_outputs_choose(&o->common.outputs, NULL);
+	if (!status)
+		status = cli_outputs_choose(&o->common.outputs, NULL);
+	for (size_t i = 0; i < o->common.outputs.nr && !status; i++)
+		if (o->common.outputs.items[i].format->write_timeline == write_heaptrack)
+			status = cli_usage("a timeline is not made into '%s': that is of "
+					   "periscope heap --record",
+					   o->common.outputs.items[i].path);
+	return status;
 }
 
 /* A place for a trace that nobody asked to keep. Returns an exit status. */

@@ -458,6 +458,15 @@ class Filters(Known):
         tids = {e["tid"] for e in events if e["ph"] == "X" and e["pid"]}
         self.assertEqual(tids, {1003})
 
+    def test_nothing_left_is_said(self):
+        for options, words in ((("--route", "nosuch"), "No request is left by --route 'nosuch'."),
+                               (("--slower", "1h"), "No request is left by --slower."),
+                               (("--tid", "4294967000"), "No thread is left by --tid.")):
+            with open(self.trace.convert("f.txt", *options), encoding="utf-8") as text:
+                self.assertIn(words, text.read())
+        with open(self.trace.convert("f.txt"), encoding="utf-8") as text:
+            self.assertNotIn("is left", text.read())
+
     def test_window(self):
         half = self.truth["span"] // 2
         count = 0

@@ -243,6 +243,7 @@ class Streams(Timeline):
                 self.assertFalse(os.path.exists(out))
             for words, options in (
                 ("--events", ["--events", "sched,moon"]),
+                ("heap --record", ["-o", out + ".heaptrack.gz"]),
                 ("--trigger", ["--trigger", "exit"]),
                 ("64MB,30s", ["--flight", "64MB"]),
                 ("is no condition", ["--flight", "64MB,30s", "--trigger", "moon>1"]),

@@ -136,8 +136,8 @@ class Cost(Timeline):
 class ByThread(Timeline):
     """tests/workloads/exec_thread.c"""
 
-    def capture(self, *options):
-        with Workload("exec_thread", stdin=subprocess.PIPE) as workload:
+    def capture(self, *options, args=()):
+        with Workload("exec_thread", args, stdin=subprocess.PIPE) as workload:
             tids = collections.defaultdict(list)
             for line in workload.said[:-1]:
                 _, name, tid = line.split()
@@ -190,8 +190,17 @@ class ByThread(Timeline):
         for (_, end), (start, _) in zip(mine, mine[1:]):
             self.assertLessEqual(end, start + 0.002)
 
+    def test_probes_of_the_second_program(self):
+        """Those of the first are bound to a task that is gone."""
+        points = ["--request", "execs:begin(arg1)", "execs:end(arg1)"]
+        for options, expected in ((["--usdt", "execs:*"], {"instant": 60}),
+                                  (points, {"request_begin": 30, "request_end": 30})):
+            _, _, trace, _ = self.capture(*options, args=["probes"])
+            kinds = collections.Counter(e.kind for e in tracefile.Trace(trace).events)
+            self.assertEqual({kind: kinds[kind] for kind in expected}, expected, options)
+
     def test_heap_of_the_second_program(self):
-        """The probes of the first are bound to a task that is gone."""
+        """Like the others, those of the allocator."""
         with Workload("heap_exec", ["thread"], stdin=subprocess.PIPE) as workload:
             tool = self.record(workload, "--alloc")
             os.write(workload.popen.stdin.fileno(), b"x\n")

@@ -4,11 +4,14 @@
  * When a byte comes on stdin, another thread than the first runs this program anew, in the same
  * process: after 13 calls of getppid by it, with 3 more threads that sleep. The new program says
  * "again", makes 17 calls of getppid and says "done"; then it waits. Each thread says who it is:
- * "thread NAME TID".
+ * "thread NAME TID". If ARG is "probes", each call is between the probes execs:begin(number) and
+ * execs:end(number), and either program waits before for somebody to listen to both.
  */
+#define _SDT_HAS_SEMAPHORES 1
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/sdt.h>
 #include <sys/syscall.h>
 
 #include "workload.h"
@@ -17,7 +20,13 @@
 #define AFTER	 17
 #define SLEEPERS 3
 
-static char *const again[] = { (char *)"exec_thread", (char *)"0", (char *)"again", NULL };
+#define DECLARE_SEMAPHORE(name) \
+	volatile unsigned short execs_##name##_semaphore __attribute__((section(".probes")))
+
+DECLARE_SEMAPHORE(begin);
+DECLARE_SEMAPHORE(end);
+
+static char *again[] = { (char *)"exec_thread", (char *)"0", (char *)"again", NULL, NULL };
 static pthread_barrier_t begun;
 static int go[2];
 
@@ -25,6 +34,17 @@ static void say(const char *what)
 {
 	if (write(STDOUT_FILENO, what, strlen(what)) < 0)
 		_exit(1);
+}
+
+static void call(int times, int listened)
+{
+	while (listened && (!execs_begin_semaphore || !execs_end_semaphore))
+		usleep(1000);
+	for (int i = 1; i <= times; i++) {
+		STAP_PROBE1(execs, begin, i);
+		syscall(SYS_getppid);
+		STAP_PROBE1(execs, end, i);
+	}
 }
 
 static void say_who(const char *name)
@@ -52,19 +72,17 @@ static void *caller(void *arg)
 	say_who("caller");
 	if (read(go[0], &byte, 1) != 1)
 		_exit(1);
-	for (int i = 0; i < BEFORE; i++)
-		syscall(SYS_getppid);
+	call(BEFORE, again[3] != NULL);
 	execv("/proc/self/exe", again);
 	_exit(1);
 	return arg;
 }
 
-static int second(void)
+static int second(int listened)
 {
 	prctl(PR_SET_NAME, "second");
 	say("again\n");
-	for (int i = 0; i < AFTER; i++)
-		syscall(SYS_getppid);
+	call(AFTER, listened);
 	say("done\n");
 	for (;;)
 		pause();
@@ -77,7 +95,9 @@ int main(int argc, char **argv)
 	char byte;
 
 	if (!strcmp(workload_arg(argc, argv, ""), "again"))
-		return second();
+		return second(argc > 3);
+	if (!strcmp(workload_arg(argc, argv, ""), "probes"))
+		again[3] = argv[2];
 	workload_start(argc, argv);
 	if (pipe2(go, 02000000) || pthread_barrier_init(&begun, NULL, SLEEPERS + 2))
 		return 1;

@@ -388,6 +388,16 @@ int request_probes_update(struct request_probes *p, const struct objects *object
 	return err;
 }
 
+void request_probes_forget(struct request_probes *p)
+{
+	if (p->pid < 0)
+		return;
+	attach_release(&p->attach);
+	p->nr_objects = p->nr_sites = p->nr_ids = 0;
+	for (size_t i = 0; p->nr_by_point && i < p->points.nr; i++)
+		p->nr_by_point[i] = 0;
+}
+
 /* What could have been meant by a name that nothing has. */
 static int fail_missing(struct request_probes *p, const char *pattern, pid_t pid)
 {

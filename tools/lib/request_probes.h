@@ -53,6 +53,12 @@ void request_probes_release(struct request_probes *p);
 int request_probes_update(struct request_probes *p, const struct objects *objects, pid_t pid);
 
 /*
+ * Those of the only process are bound to a task that is gone: another thread than the first runs another
+ * program. The next update finds them anew.
+ */
+void request_probes_forget(struct request_probes *p);
+
+/*
  * Is everything there without which no request can be seen? Returns 0, or -ENOENT and p->error, a
  * sentence that says what is missing and what there is. pid: of the target, 0 when it is gone.
  */

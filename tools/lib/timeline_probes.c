@@ -386,7 +386,6 @@ void timeline_probes_forget(struct timeline_probes *p)
 	if (p->o.all_processes)
 		return;
 	attach_release(&p->attach);
-	p->attach = (struct attach){ 0 };
 	p->nr_objects = p->nr_matched = p->nr_usdt = p->nr_functions = p->nr_entry_only = 0;
 }
 

@@ -468,7 +468,7 @@ int timeline_report_init(struct timeline_report *r, const struct timeline_view *
 	if (!r->report)
 		b.err = -ENOMEM;
 	if (!b.err) {
-		timeline_report_summary(r->report, &r->summary, v->trace);
+		timeline_report_summary(r->report, &r->summary, v);
 		timeline_report_marks(r->report, &r->summary, v->trace);
 		add_threads(&b);
 		add_routes(&b);

@@ -32,7 +32,7 @@ void timeline_put_stack(const struct trace *t, uint32_t stack, struct strbuf *te
 
 /* The first section: what it all came to. What fails, the report remembers. */
 void timeline_report_summary(struct report *report, const struct timeline_summary *s,
-			     const struct trace *t);
+			     const struct timeline_view *v);
 
 /* Add what triggers and signals there were, if any. What fails, the report remembers. */
 void timeline_report_marks(struct report *report, const struct timeline_summary *s,

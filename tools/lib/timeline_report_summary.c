@@ -156,9 +156,25 @@ static void add_extremes(struct report_section *section, const struct timeline_s
 	}
 }
 
-void timeline_report_summary(struct report *report, const struct timeline_summary *s,
-			     const struct trace *t)
+/* An empty report by mistake looks like one of a recording in which nothing happened. */
+static void add_nothing_left(struct report_section *section, const struct timeline_summary *s,
+			     const struct timeline_filter *f)
 {
+	bool requests = s->all.latency.count + s->all.partial + s->all.lost;
+
+	if (f->route && !requests)
+		report_note(section, "No request is left by --route '%s'%s.", f->route,
+			    f->slower ? " and --slower" : "");
+	else if (f->slower && !requests)
+		report_note(section, "No request is left by --slower.");
+	if (f->nr_tids && !s->totals.threads)
+		report_note(section, "No thread is left by --tid.");
+}
+
+void timeline_report_summary(struct report *report, const struct timeline_summary *s,
+			     const struct timeline_view *v)
+{
+	const struct trace *t = v->trace;
 	struct report_section *section = report_section(report, "summary", "What ran");
 	const struct timeline_totals *totals = &s->totals;
 
@@ -177,4 +193,5 @@ void timeline_report_summary(struct report *report, const struct timeline_summar
 	add_extremes(section, s, t);
 	add_memory(section, s, t);
 	add_losses(section, s, t);
+	add_nothing_left(section, s, &v->filter);
 }

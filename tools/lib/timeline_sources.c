@@ -104,6 +104,7 @@ int timeline_sources_begin(struct timeline_sources *s, const struct target *t,
 int timeline_sources_execed(struct timeline_sources *s, pid_t pid)
 {
 	timeline_probes_forget(&s->probes);
+	request_probes_forget(&s->points);
 	return s->with_allocs ? timeline_allocs_forget(&s->allocs, pid) : 0;
 }
 
