@@ -461,7 +461,7 @@ class Filters(Known):
     def test_nothing_left_is_said(self):
         for options, words in ((("--route", "nosuch"), "No request is left by --route 'nosuch'."),
                                (("--slower", "1h"), "No request is left by --slower."),
-                               (("--tid", "4294967000"), "No thread is left by --tid.")):
+                               (("--tid", "2147483647"), "No thread is left by --tid.")):
             with open(self.trace.convert("f.txt", *options), encoding="utf-8") as text:
                 self.assertIn(words, text.read())
         with open(self.trace.convert("f.txt"), encoding="utf-8") as text:
