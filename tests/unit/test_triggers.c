@@ -234,6 +234,81 @@ static void test_memory_once_at_the_line(void **state)
 	end(&f);
 }
 
+/* Each line by itself. */
+static void test_memory_lines(void **state)
+{
+	struct trigger items[2];
+	struct trigger_hit hit;
+	struct triggers *all;
+	struct event e = { .tid = 7, .kind = EVT_COUNTER, .counter = { COUNTER_RSS } };
+	const char *why;
+
+	(void)state;
+	assert_int_equal(trigger_parse("rss>1000", &items[0], &why), 0);
+	assert_int_equal(trigger_parse("rss>5000", &items[1], &why), 0);
+	all = triggers_new(items, 2);
+	assert_non_null(all);
+	e.counter.value = 2000;
+	assert_int_equal(triggers_event(all, &e, &hit), 1);
+	assert_ptr_equal(hit.trigger, &items[0]);
+	e.counter.value = 6000;
+	assert_int_equal(triggers_event(all, &e, &hit), 1);
+	assert_ptr_equal(hit.trigger, &items[1]);
+	assert_int_equal(triggers_event(all, &e, &hit), 0);
+	triggers_free(all);
+}
+
+/* What they say that they need not see is told of no event that would have mattered. */
+static void test_kinds(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned int wants;
+	} cases[] = {
+		{ "blocked>1ms", EVT_SWITCH_IN },
+		{ "runqueue>1ms", EVT_WAKING },
+		{ "blocked>1ms", EVT_SWITCH_OUT },
+		{ "rss>1", EVT_COUNTER },
+		{ "signal", EVT_SIGNAL },
+		{ "exit", EVT_EXIT },
+		{ "oom", EVT_EXIT },
+		{ "latency>1s", EVT_REQUEST_END },
+		{ "status>1", EVT_REQUEST_END },
+		{ "f(arg1==1)", EVT_REQUEST_RUN },
+	};
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		begin(&f, cases[i].text);
+		assert_true(triggers_kinds(f.all) >> cases[i].wants & 1);
+		end(&f);
+	}
+	/* Switches are most of a recording. */
+	begin(&f, "coworking:trace__request");
+	assert_false(triggers_kinds(f.all) >> EVT_SWITCH_IN & 1);
+	assert_false(triggers_kinds(f.all) >> EVT_SYSCALL_ENTER & 1);
+	end(&f);
+}
+
+/* Threads whose numbers are alike, and one whose number comes again. */
+static void test_threads_apart(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "blocked>10ms");
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 1, 7, THREAD_SLEEP, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 2, 7 + 4096, THREAD_SLEEP, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 3, 7 + 4096, 0, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 30, 7, 0, 0), 1);
+	assert_int_equal(f.hit.tid, 7);
+	assert_int_equal(event(&f, EVT_SWITCH_OUT, 31, 7, THREAD_SLEEP, 0), 0);
+	assert_int_equal(event(&f, EVT_EXIT, 32, 7, 0, 0), 0);
+	assert_int_equal(event(&f, EVT_SWITCH_IN, 90, 7, 0, 0), 0);
+	end(&f);
+}
+
 static int handled(struct fixture *f, uint64_t signo)
 {
 	struct event e = { .time = MS, .tid = 7, .kind = EVT_SIGNAL };
@@ -281,7 +356,8 @@ static void test_signal_and_exit(void **state)
 	end(&f);
 	begin(&f, "oom");
 	assert_int_equal(event(&f, EVT_EXIT, 2, 7, 0, EVENT_EXIT_GROUP), 0);
-	assert_int_equal(event(&f, EVT_EXIT, 3, 9, 0, EVENT_EXIT_GROUP | EVENT_EXIT_OOM), 1);
+	assert_int_equal(event(&f, EVT_EXIT, 3, 9, 0, EVENT_EXIT_OOM), 0); /* others follow */
+	assert_int_equal(event(&f, EVT_EXIT, 3, 8, 0, EVENT_EXIT_GROUP | EVENT_EXIT_OOM), 1);
 	end(&f);
 }
 
@@ -341,6 +417,9 @@ int main(void)
 		cmocka_unit_test(test_blocked_without_requests),
 		cmocka_unit_test(test_runqueue),
 		cmocka_unit_test(test_memory_once_at_the_line),
+		cmocka_unit_test(test_memory_lines),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_threads_apart),
 		cmocka_unit_test(test_signal_and_exit),
 		cmocka_unit_test(test_probe_arguments),
 		cmocka_unit_test(test_ints_below_zero),

@@ -207,6 +207,7 @@ int capture_timeline_open(struct capture_timeline *c, struct trace_chunks *to)
 	if (err)
 		return write_failed(c, err);
 	if (c->o.triggers) {
+		c->records.told_kinds = triggers_kinds(c->o.triggers);
 		c->records.on_event = on_event;
 		c->records.on_probe = on_probe;
 		c->records.arg = c;

@@ -111,7 +111,8 @@ static bool is_new(struct timeline_records *r, uint32_t tid)
 static int put(struct timeline_records *r, struct event *e, uint64_t seq)
 {
 	/* First who is told of it: what he marks is open when the mark is read. */
-	int err = r->on_event ? r->on_event(r->arg, e) : 0;
+	bool told = e->kind < EVT_NR && r->told_kinds >> e->kind & 1;
+	int err = told ? r->on_event(r->arg, e) : 0;
 
 	r->nr_events++;
 	return err ? err : trace_writer_event(r->writer, e, seq);

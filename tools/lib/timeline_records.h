@@ -37,8 +37,9 @@ struct timeline_records {
 	uint32_t sql, function, handler, send;
 	struct event_arg args[EVENT_MAX_ARGS]; /* of the event that is being made */
 	uint64_t nr_events;
-	uint64_t nr_bad; /* records that make no sense */
-	/* Told of every event, and of every probe; may be NULL. Return 0 or a negative errno. */
+	uint64_t nr_bad;     /* records that make no sense */
+	uint64_t told_kinds; /* bit n: on_event is told of events of kind n */
+	/* Told of these, and of every probe; may be NULL. Return 0 or a negative errno. */
 	int (*on_event)(void *arg, const struct event *e);
 	int (*on_probe)(void *arg, const struct timeline_probe *p,
 			const struct timeline_record *rec);

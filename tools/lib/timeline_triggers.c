@@ -24,15 +24,24 @@ struct request {
 	char what[TRIGGER_WHAT];
 };
 
+/* Threads that were met lately, by the low bits of their TIDs: a look instead of a search. */
+#define RECENT 64
+
 struct triggers {
 	struct trigger *items;
 	size_t nr;
+	uint64_t kinds;			     /* of events that matter */
+	uint64_t of_kind[TRIGGER_PROBE + 1]; /* which of the items */
 	struct id_map threads, requests;
+	struct {
+		uint32_t tid;
+		struct thread *thread;
+	} recent[RECENT];
 	bool has_requests; /* the target tells of requests */
 	struct {
 		uint32_t pid;
-		bool above;
-	} * rss; /* processes whose memory is known */
+		uint64_t above; /* items that hold */
+	} * rss;		/* processes whose memory is known */
 	size_t nr_rss, cap_rss;
 };
 
@@ -168,6 +177,30 @@ void trigger_release(struct trigger *t)
 
 /* ---------------------------------------------------------------- events ---- */
 
+#define KIND(kind) (UINT64_C(1) << (kind))
+
+_Static_assert(EVT_NR <= 64, "a bit for each kind");
+
+/* Whatever fires, the mark tells the thread's request. */
+#define KINDS_ALWAYS                                                                           \
+	(KIND(EVT_THREAD) | KIND(EVT_EXIT) | KIND(EVT_REQUEST_BEGIN) | KIND(EVT_REQUEST_END) | \
+	 KIND(EVT_REQUEST_RUN) | KIND(EVT_REQUEST_PAUSE))
+
+static uint64_t kinds_for(enum trigger_kind kind)
+{
+	switch (kind) {
+	case TRIGGER_BLOCKED:
+	case TRIGGER_RUNQUEUE:
+		return KIND(EVT_SWITCH_IN) | KIND(EVT_SWITCH_OUT) | KIND(EVT_WAKING);
+	case TRIGGER_RSS:
+		return KIND(EVT_COUNTER);
+	case TRIGGER_SIGNAL:
+		return KIND(EVT_SIGNAL);
+	default:
+		return 0;
+	}
+}
+
 struct triggers *triggers_new(struct trigger *items, size_t nr)
 {
 	struct triggers *t = calloc(1, sizeof(*t));
@@ -178,7 +211,17 @@ struct triggers *triggers_new(struct trigger *items, size_t nr)
 	}
 	t->items = items;
 	t->nr = nr;
+	t->kinds = KINDS_ALWAYS;
+	for (size_t i = 0; i < nr; i++) {
+		t->of_kind[items[i].kind] |= UINT64_C(1) << i;
+		t->kinds |= kinds_for(items[i].kind);
+	}
 	return t;
+}
+
+uint64_t triggers_kinds(const struct triggers *t)
+{
+	return t->kinds;
 }
 
 static void map_free(struct id_map *m)
@@ -217,18 +260,57 @@ static void *get(struct id_map *m, uint64_t a, uint32_t b, size_t size)
 	return value;
 }
 
-/* The first trigger of a kind whose condition holds for a value. */
-static int fire(struct triggers *t, enum trigger_kind kind, uint64_t value,
-		const struct trigger_hit *hit, struct trigger_hit *ret)
+/* A thread, made if need be; NULL for lack of memory. */
+static struct thread *thread_of(struct triggers *t, uint32_t tid)
 {
-	for (size_t i = 0; i < t->nr; i++) {
-		struct trigger *item = &t->items[i];
+	size_t at = tid % RECENT;
 
-		if (item->kind != kind || !timeline_holds(&item->when, value))
+	if (t->recent[at].tid != tid || !t->recent[at].thread) {
+		t->recent[at].tid = tid;
+		t->recent[at].thread = get(&t->threads, tid, 0, sizeof(struct thread));
+	}
+	return t->recent[at].thread;
+}
+
+static void forget_thread(struct triggers *t, uint32_t tid)
+{
+	free(id_map_remove(&t->threads, tid, 0));
+	if (t->recent[tid % RECENT].tid == tid)
+		t->recent[tid % RECENT].thread = NULL;
+}
+
+/* The words for a request of a hit. */
+static void name_request(const struct triggers *t, uint32_t pid, struct trigger_hit *hit)
+{
+	const struct request *r = hit->request ? id_map_find(&t->requests, hit->request, pid)
+					       : NULL;
+
+	if (r)
+		memcpy(hit->what, r->what, sizeof(hit->what));
+}
+
+/* Who it is about, should a condition hold. */
+struct cause {
+	uint64_t begin, request;
+	uint32_t pid;
+};
+
+/* The first trigger of these whose condition holds for a value. */
+static int fire(struct triggers *t, uint64_t items, uint64_t value, const struct event *e,
+		const struct cause *c, struct trigger_hit *ret)
+{
+	for (uint64_t left = items; left; left &= left - 1) {
+		struct trigger *item = &t->items[__builtin_ctzll(left)];
+
+		if (!timeline_holds(&item->when, value))
 			continue;
 		item->fired++;
-		*ret = *hit;
-		ret->trigger = item;
+		*ret = (struct trigger_hit){ .trigger = item,
+					     .time = e->time,
+					     .begin = c->begin,
+					     .request = c->request,
+					     .tid = e->tid };
+		name_request(t, c->pid, ret);
 		return 1;
 	}
 	return 0;
@@ -246,68 +328,66 @@ static void describe(struct request *r, const struct event *e)
 						len ? " " : "", e->args[i].text);
 }
 
-/* The words for a request of a hit. */
-static void name_request(const struct triggers *t, uint32_t pid, struct trigger_hit *hit)
+static int request_begins(struct triggers *t, const struct event *e)
 {
-	const struct request *r = hit->request ? id_map_find(&t->requests, hit->request, pid)
-					       : NULL;
+	struct thread *th = thread_of(t, e->tid);
+	struct request *r;
 
-	if (r)
-		memcpy(hit->what, r->what, sizeof(hit->what));
+	if (!th)
+		return -ENOMEM;
+	t->has_requests = true;
+	if (e->begin.flags & EVENT_REQUEST_RUNS)
+		th->request = e->begin.request;
+	r = get(&t->requests, e->begin.request, th->pid, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->begin = e->time;
+	describe(r, e);
+	return 0;
 }
 
-static int request_event(struct triggers *t, const struct event *e, uint32_t pid,
-			 struct trigger_hit *hit, struct trigger_hit *ret)
+static int request_ends(struct triggers *t, const struct event *e, struct trigger_hit *ret)
 {
-	struct request *r;
+	struct thread *th = id_map_find(&t->threads, e->tid, 0);
+	struct cause c = { e->time, e->end.request, th ? th->pid : 0 };
+	struct request *r = id_map_find(&t->requests, c.request, c.pid);
 	int fired = 0;
 
 	t->has_requests = true;
-	hit->request = e->begin.request;
-	if (e->kind == EVT_REQUEST_BEGIN) {
-		r = get(&t->requests, hit->request, pid, sizeof(*r));
-		if (!r)
-			return -ENOMEM;
-		r->begin = e->time;
-		describe(r, e);
-		return 0;
-	}
-	r = id_map_remove(&t->requests, hit->request, pid);
 	if (r) {
-		hit->begin = r->begin;
-		memcpy(hit->what, r->what, sizeof(hit->what));
-		fired = fire(t, TRIGGER_LATENCY, e->time - r->begin, hit, ret);
+		c.begin = r->begin;
+		fired = fire(t, t->of_kind[TRIGGER_LATENCY], e->time - r->begin, e, &c, ret);
 	}
-	free(r);
-	return fired ? fired : fire(t, TRIGGER_STATUS, e->end.status, hit, ret);
+	if (!fired)
+		fired = fire(t, t->of_kind[TRIGGER_STATUS], e->end.status, e, &c, ret);
+	free(id_map_remove(&t->requests, c.request, c.pid));
+	return fired;
 }
 
-static int came_back(struct triggers *t, struct thread *th, struct trigger_hit *hit,
+static int came_back(struct triggers *t, struct thread *th, const struct event *e,
 		     struct trigger_hit *ret)
 {
-	uint64_t runnable = th->runnable, blocked = th->blocked, request = th->blocked_request;
-	uint64_t until = runnable ? runnable : hit->time;
+	struct cause c = { .request = th->blocked_request, .pid = th->pid };
+	uint64_t runnable = th->runnable, blocked = th->blocked;
+	uint64_t until = runnable ? runnable : e->time;
 	int fired = 0;
 
 	th->runnable = th->blocked = 0;
-	hit->request = request;
-	name_request(t, th->pid, hit);
-	if (blocked && until > blocked && (t->has_requests ? request != 0 : !th->idle)) {
-		hit->begin = blocked;
-		fired = fire(t, TRIGGER_BLOCKED, until - blocked, hit, ret);
+	if (blocked && until > blocked && (t->has_requests ? c.request != 0 : !th->idle)) {
+		c.begin = blocked;
+		fired = fire(t, t->of_kind[TRIGGER_BLOCKED], until - blocked, e, &c, ret);
 	}
 	if (!fired && runnable) {
-		hit->begin = runnable;
-		fired = fire(t, TRIGGER_RUNQUEUE, hit->time - runnable, hit, ret);
+		c.begin = runnable;
+		fired = fire(t, t->of_kind[TRIGGER_RUNQUEUE], e->time - runnable, e, &c, ret);
 	}
 	return fired;
 }
 
-static int thread_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
-			struct trigger_hit *ret)
+static int thread_event(struct triggers *t, const struct event *e, struct trigger_hit *ret)
 {
 	uint32_t tid = e->kind == EVT_WAKING ? e->waking.wakee : e->tid;
-	struct thread *th = get(&t->threads, tid, 0, sizeof(*th));
+	struct thread *th = thread_of(t, tid);
 
 	if (!th)
 		return -ENOMEM;
@@ -333,16 +413,16 @@ static int thread_event(struct triggers *t, const struct event *e, struct trigge
 			th->blocked = e->time;
 		return 0;
 	default:
-		return came_back(t, th, hit, ret);
+		return came_back(t, th, e, ret);
 	}
 }
 
-/* Fires when the line is crossed, not for as long as it is. */
-static int rss_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
-		     struct trigger_hit *ret)
+/* Fires when a line is crossed, not for as long as it is. */
+static int rss_event(struct triggers *t, const struct event *e, struct trigger_hit *ret)
 {
+	struct cause c = { .begin = e->time };
+	uint64_t above = 0, news;
 	size_t at = 0;
-	int fired;
 
 	if (e->counter.counter != COUNTER_RSS)
 		return 0;
@@ -351,22 +431,15 @@ static int rss_event(struct triggers *t, const struct event *e, struct trigger_h
 	if (at == t->nr_rss) {
 		if (array_grow((void **)&t->rss, t->nr_rss, &t->cap_rss, sizeof(*t->rss)))
 			return -ENOMEM;
-		t->rss[t->nr_rss].above = false;
+		t->rss[t->nr_rss].above = 0;
 		t->rss[t->nr_rss++].pid = e->tid;
 	}
-	if (t->rss[at].above) {
-		/* Still? fire() would count it. */
-		bool above = false;
-
-		for (size_t i = 0; i < t->nr; i++)
-			above |= t->items[i].kind == TRIGGER_RSS &&
-				 timeline_holds(&t->items[i].when, e->counter.value);
-		t->rss[at].above = above;
-		return 0;
-	}
-	fired = fire(t, TRIGGER_RSS, e->counter.value, hit, ret);
-	t->rss[at].above = fired > 0;
-	return fired;
+	for (uint64_t left = t->of_kind[TRIGGER_RSS]; left; left &= left - 1)
+		if (timeline_holds(&t->items[__builtin_ctzll(left)].when, e->counter.value))
+			above |= left & -left;
+	news = above & ~t->rss[at].above;
+	t->rss[at].above = above;
+	return fire(t, news, e->counter.value, e, &c, ret);
 }
 
 /*
@@ -391,49 +464,54 @@ static bool is_fatal(const struct event *e)
 	}
 }
 
-static int exit_event(struct triggers *t, const struct event *e, struct trigger_hit *hit,
-		      struct trigger_hit *ret)
+static int signal_event(struct triggers *t, const struct event *e, struct trigger_hit *ret)
 {
-	free(id_map_remove(&t->threads, e->tid, 0));
-	if (e->exit.flags & EVENT_EXIT_OOM && fire(t, TRIGGER_OOM, 0, hit, ret))
-		return 1;
-	return e->exit.flags & EVENT_EXIT_GROUP ? fire(t, TRIGGER_EXIT, 0, hit, ret) : 0;
+	struct thread *th = id_map_find(&t->threads, e->tid, 0);
+	struct cause c = { e->time, th ? th->request : 0, th ? th->pid : 0 };
+
+	return is_fatal(e) ? fire(t, t->of_kind[TRIGGER_SIGNAL], 0, e, &c, ret) : 0;
+}
+
+/* Of the process, once: with its last thread. */
+static int exit_event(struct triggers *t, const struct event *e, struct trigger_hit *ret)
+{
+	struct cause c = { .begin = e->time };
+	int fired = 0;
+
+	forget_thread(t, e->tid);
+	if (!(e->exit.flags & EVENT_EXIT_GROUP))
+		return 0;
+	if (e->exit.flags & EVENT_EXIT_OOM)
+		fired = fire(t, t->of_kind[TRIGGER_OOM], 0, e, &c, ret);
+	return fired ? fired : fire(t, t->of_kind[TRIGGER_EXIT], 0, e, &c, ret);
 }
 
 int triggers_event(struct triggers *t, const struct event *e, struct trigger_hit *ret)
 {
-	struct trigger_hit hit = { .time = e->time, .begin = e->time, .tid = e->tid };
 	struct thread *th;
 
 	switch (e->kind) {
 	case EVT_THREAD:
-		th = get(&t->threads, e->tid, 0, sizeof(*th));
+		th = thread_of(t, e->tid);
 		if (th)
 			th->pid = e->thread.pid;
 		return th ? 0 : -ENOMEM;
 	case EVT_REQUEST_BEGIN:
-		th = get(&t->threads, e->tid, 0, sizeof(*th));
-		if (th && e->begin.flags & EVENT_REQUEST_RUNS)
-			th->request = e->begin.request;
-		return th ? request_event(t, e, th->pid, &hit, ret) : -ENOMEM;
+		return request_begins(t, e);
 	case EVT_REQUEST_END:
-		th = id_map_find(&t->threads, e->tid, 0);
-		return request_event(t, e, th ? th->pid : 0, &hit, ret);
+		return request_ends(t, e, ret);
 	case EVT_REQUEST_RUN:
 	case EVT_REQUEST_PAUSE:
 	case EVT_WAKING:
 	case EVT_SWITCH_OUT:
 	case EVT_SWITCH_IN:
-		return thread_event(t, e, &hit, ret);
+		return thread_event(t, e, ret);
 	case EVT_COUNTER:
-		return rss_event(t, e, &hit, ret);
+		return rss_event(t, e, ret);
 	case EVT_SIGNAL:
-		th = id_map_find(&t->threads, e->tid, 0);
-		hit.request = th ? th->request : 0;
-		name_request(t, th ? th->pid : 0, &hit);
-		return is_fatal(e) ? fire(t, TRIGGER_SIGNAL, 0, &hit, ret) : 0;
+		return signal_event(t, e, ret);
 	case EVT_EXIT:
-		return exit_event(t, e, &hit, ret);
+		return exit_event(t, e, ret);
 	default:
 		return 0;
 	}

@@ -77,6 +77,9 @@ struct triggers;
 struct triggers *triggers_new(struct trigger *items, size_t nr);
 void triggers_free(struct triggers *t);
 
+/* Bit n: events of kind n matter to them. triggers_event() need not be told of others. */
+uint64_t triggers_kinds(const struct triggers *t);
+
 /*
  * Take notice of an event, in the order of a CPU's time. Returns 1 with *ret for the first trigger
  * whose condition holds, 0, or -ENOMEM.
