@@ -460,25 +460,71 @@ int BPF_PROG(timeline_io_complete, struct request *rq, int error, unsigned int b
 	return 0;
 }
 
+#define SIGNAL_WORDS 5 /* signo, code, address, stack, flags */
+
+/* asm-generic/signal.h: what a thread does itself, at the instruction that its registers name. */
+#define SIG_FAULTS                                                                    \
+	(1 << 4 /* ILL */ | 1 << 5 /* TRAP */ | 1 << 7 /* BUS */ | 1 << 8 /* FPE */ | \
+	 1 << 11 /* SEGV */)
+
+/*
+ * Are the thread's registers to be kept? Where it is about to end, and where it has faulted, also if
+ * the program has a handler, which may end it later.
+ */
+static __always_inline bool with_registers(int sig, int code, bool handled)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs;
+
+	if (handled && (code <= 0 || sig < 0 || sig > 31 || !(SIG_FAULTS >> sig & 1)))
+		return false;
+	if (task->flags & (PF_KTHREAD | PF_IO_WORKER))
+		return false;
+	regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	return REGS_ARE_USER(regs);
+}
+
+static __always_inline void put_registers(struct timeline_record *r)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	__u64 *to = &r->v[SIGNAL_WORDS];
+
+	r->words = SIGNAL_WORDS;
+	r->bytes = REGISTERS_NR * sizeof(__u64);
+#define PUT_REGISTER(field, name) *to++ = regs->field;
+	REGISTERS(PUT_REGISTER)
+}
+
 SEC("?tp_btf/signal_deliver")
 int BPF_PROG(timeline_signal, int sig, struct kernel_siginfo *info, struct k_sigaction *ka)
 {
 	struct timeline_record *r;
 	struct target_ids ids;
+	bool handled;
 	__u64 stack;
+	int code;
 
 	if (!current_is_ours(&ids))
 		return 0;
 	stack = current_stack(ctx, ids, false);
-	r = RESERVE(EVT_SIGNAL, ids.tid, 5);
-	if (!r)
-		return 0;
+	code = BPF_CORE_READ(info, si_code);
+	/* asm-generic/signal-defs.h: SIG_DFL is 0. */
+	handled = BPF_CORE_READ(ka, sa.sa_handler) != NULL;
+	if (with_registers(sig, code, handled)) {
+		r = RESERVE(EVT_SIGNAL, ids.tid, SIGNAL_WORDS + REGISTERS_NR);
+		if (!r)
+			return 0;
+		put_registers(r);
+	} else {
+		r = RESERVE(EVT_SIGNAL, ids.tid, SIGNAL_WORDS);
+		if (!r)
+			return 0;
+	}
 	r->v[0] = sig;
-	r->v[1] = (__s64)BPF_CORE_READ(info, si_code);
+	r->v[1] = (__s64)code;
 	r->v[2] = (__u64)BPF_CORE_READ(info, _sifields._sigfault._addr);
 	r->v[3] = stack;
-	/* asm-generic/signal-defs.h: SIG_DFL is 0. */
-	r->v[4] = BPF_CORE_READ(ka, sa.sa_handler) ? EVENT_SIGNAL_HANDLED : 0;
+	r->v[4] = handled ? EVENT_SIGNAL_HANDLED : 0;
 	submit(r);
 	return 0;
 }

@@ -11,6 +11,7 @@
  */
 
 #include "heap.h"
+#include "registers.h"
 #include "target.h"
 
 #define TIMELINE_TEXT	     192 /* bytes of a text, its NUL included; longer ones are cut */
@@ -28,7 +29,8 @@ struct timeline_record {
 	__u16 site;		 /* of EVT_NONE: which probe; its arguments are the words */
 	__u8 kind;		 /* enum event_kind, or EVT_NONE */
 	__u8 words;		 /* the fields that follow */
-	__u16 bytes;		 /* of text behind them, its NUL included; 0: none */
+	__u16 bytes;		 /* of text behind them, its NUL included; 0: none. Of EVT_SIGNAL
+				  * registers: REGISTERS_NR words, or none */
 	__u64 v[TIMELINE_WORDS]; /* of EVT_ALLOCATED there is one more: the process */
 	char text[TIMELINE_TEXT];
 };

@@ -2,6 +2,7 @@
 """A control group of a test's own that limits the memory of what runs in it."""
 
 import os
+import re
 
 import harness
 
@@ -10,6 +11,10 @@ FILES = {
     "cgroup": ("memory.limit_in_bytes", "memory.usage_in_bytes", "-1"),
     "cgroup2": ("memory.max", "memory.current", "max"),
 }
+
+# What keeps its memory out of a swap, and where its kills are counted.
+SWAP = {"cgroup": "memory.swappiness", "cgroup2": "memory.swap.max"}
+KILLS = {"cgroup": "memory.oom_control", "cgroup2": "memory.events"}
 
 
 def _mounted():
@@ -32,6 +37,7 @@ class MemoryCgroup:
     def __init__(self, test, limit_mb=None):
         kind, root = _mounted()
         self._limit, self._usage, self._none = FILES[kind]
+        self._swap, self._kills = SWAP[kind], KILLS[kind]
         if kind == "cgroup2":
             with open(os.path.join(root, "cgroup.subtree_control"), "w", encoding="ascii") as file:
                 file.write("+memory")
@@ -56,6 +62,23 @@ class MemoryCgroup:
     def usage(self):
         with open(os.path.join(self.path, self._usage), encoding="ascii") as file:
             return int(file.read())
+
+    def take(self, pid):
+        """A process that runs already: what it asks for from now on counts."""
+        with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="ascii") as file:
+            file.write(str(pid))
+
+    def never_swap(self):
+        try:
+            with open(os.path.join(self.path, self._swap), "w", encoding="ascii") as file:
+                file.write("0")
+        except FileNotFoundError:
+            pass  # a kernel without swap
+
+    def kills(self):
+        """How many processes the kernel has ended here for lack of memory."""
+        with open(os.path.join(self.path, self._kills), encoding="ascii") as file:
+            return int(re.search(r"^oom_kill (\d+)$", file.read(), re.M)[1])
 
     def _remove(self):
         def removed():

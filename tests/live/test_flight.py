@@ -4,12 +4,14 @@
 tests/workloads/flight_known.c does on demand what they wait for, and says what it did.
 """
 
+import json
 import os
 import re
 import signal
 import time
 
 import servers
+from cgroup import MemoryCgroup
 from flight import FlightTest
 from harness import WORKLOADS, is_alive, periscope, wait_until
 from test_timeline import Told, ended
@@ -33,7 +35,7 @@ class Known(Told):
     def die(self, letter):
         self.process.stdin.write(letter)
         self.process.stdin.flush()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def tid(self, name):
         for tid in os.listdir(f"/proc/{self.pid}/task"):
@@ -181,12 +183,39 @@ class Triggers(Flight):
         self.assertEqual(codes, [3])
         self.assertEqual(len(marks), 1)
 
+    def test_oom(self):
+        """A group that may have less than it wants: once, by the process, and no mere exit."""
+        group = MemoryCgroup(self, 32)
+        group.never_swap()
+        known = self.workload()
+        tool = self.fly(known.pid, "--trigger", "oom", "--trigger", "exit")
+        group.take(known.pid)
+        known.die("m")  # 64 MB
+        self.assertEqual(group.kills(), 1)
+        self.assertEqual(known.process.returncode, -signal.SIGKILL)
+        result = tool.finish()
+        self.assert_ok(result)
+        self.assertEqual(self.causes(result), ["oom"], result)
+        trace, (mark,) = self.trace(self.dumps(tool)[0])
+        self.assertEqual(mark.fields["name"], "oom")
+        ends = [e for e in trace.events if e.kind == "exit"]
+        self.assertEqual([e.fields["flags"] for e in ends if e.tid != mark.tid], [2])
+        (last,) = [e for e in ends if e.tid == mark.tid]
+        self.assertEqual((last.fields["flags"], last.fields["code"]), (3, signal.SIGKILL))
+        # What it did when it was killed: the thread that wanted more.
+        guilty = next(tid for tid, name in self.names(trace).items() if name == "guilty")
+        killed = next(e for e in trace.events if e.kind == "signal" and e.tid == guilty)
+        self.assertIn("more_memory", trace.stack(killed.fields["stack"]))
+
     def test_thousand_triggers_a_second(self):
         known = self.workload()
         tool = self.fly(
             known.pid, "--trigger", "status>=500", "--cooldown", "100ms", "--after", "1ms", "--keep", "3"
         )
-        (told,) = known.do("t")["told"]
+        told = 0
+        for n in (1, 2):  # however long the first dump takes, the second run has its cool-down behind it
+            told += known.do("t")["told"][0]
+            self.wait_for_dumps(tool, n)
         result = ended(tool)
         self.assert_ok(result)
         summary = result.summary
@@ -220,7 +249,7 @@ class Limits(Flight):
         time.sleep(2.5)
         known.do("s")  # 2 to 101
         known.do("k")
-        self.wait_for_dumps(tool, 1)
+        (path,) = self.wait_for_dumps(tool, 1)
         _, trace, mark = self.once(tool, "status>=500")
         requests = {e.fields["request"] for e in trace.events if e.kind == "request_begin"}
         self.assertNotIn(1, requests)
@@ -230,6 +259,13 @@ class Limits(Flight):
         wanted = mark.time - mark.args["lasted_ns"] - 500000000
         self.assertLessEqual(trace.header.start, wanted)
         self.assertTrue(all(chunk[7] >= wanted for chunk in events))
+        # Whole chunks; what is shown of them begins at the moment that was asked for.
+        self.assertEqual(trace.begin, wanted)
+        sections = self.tables(path)
+        (row,) = sections["triggers"]["tables"][0]["rows"]
+        self.assertEqual(row["at_ns"], mark.time - wanted)
+        facts = {f["key"]: f["value"] for f in sections["summary"]["facts"]}
+        self.assertEqual(facts["span"], trace.header.end - wanted)
 
     def test_cooldown_counts_from_a_triggered_dump(self):
         known = self.workload()
@@ -325,7 +361,44 @@ class Limits(Flight):
 
 
 class Crash(Flight):
-    def test_registers_and_mappings(self):
+    def test_registers(self):
+        """All of them, as the kernel gave them to the program's own handler for the same fault."""
+        known = Told("crash_registers")
+        self.addCleanup(known.__exit__)
+        tool = self.fly(known.pid, "--trigger", "signal")
+        known.process.stdin.write("go\n")
+        known.process.stdin.flush()
+        told = dict(line.split() for line in known.lines_until("done")[:-1])
+        told = {name: int(value) for name, value in told.items()}
+        fault = {name: told.pop(name) for name in ("signo", "code", "address", "tid")}
+        result = tool.finish()
+        self.assert_ok(result)
+        self.assertEqual(self.causes(result), ["signal"], result)
+        (path,) = self.dumps(tool)
+        trace, (mark,) = self.trace(path)
+        signals = [e for e in trace.events if e.kind == "signal" and e.tid == mark.tid]
+        # The one that has a handler, and the same again, which ends the process.
+        self.assertEqual([e.fields["flags"] for e in signals], [1, 0])
+        for e in signals:
+            self.assertEqual({**e.fields, "tid": e.tid}, {**e.fields, **fault})
+            self.assertEqual(e.args, told)
+            self.assertEqual(trace.stack(e.fields["stack"])[0], "fault_here")
+        if "r15" in told:
+            self.assertEqual(told["r15"], 0xEEEEEEEEEEEEEE2B)
+        self.assertEqual(mark.tid, fault["tid"])
+        self.assertEqual(mark.time, signals[1].time)
+        rows = self.tables(path)["registers"]["tables"][0]["rows"]
+        shown = {r["register"]: int(r["value"], 16) for r in rows[: len(told)]}
+        self.assertEqual(shown, told)
+        # Those of the thread that the kernel killed with it are there, too.
+        others = [e for e in trace.events if e.kind == "signal" and e.tid != mark.tid]
+        self.assertEqual([set(e.args) for e in others], [set(told)])
+        with open(self.convert(path, ".json"), encoding="utf-8") as file:
+            events = json.load(file)["traceEvents"]
+        (last,) = [e for e in events if e.get("cat") == "signal" and e["tid"] == mark.tid][1:]
+        self.assertEqual(int(last["args"][next(iter(told))], 16), next(iter(told.values())))
+
+    def test_stacks_and_mappings(self):
         """The innermost frame is where the program counter was; each mapping is in the dump."""
         known = self.workload()
         tool = self.fly(known.pid, "--trigger", "signal")

@@ -79,13 +79,17 @@ class Marks(Flight):
                     self.assertEqual(args["trigger"], TRIGGER.encode())
         self.assertEqual(told, {"moment": 1, "request": 1})
 
-    def page(self):
+    def opened(self, path):
         browser = Chromium(1000, 700)
         self.addCleanup(browser.close)
-        browser.open("file://" + self.convert(self.dump, ".html"))
+        browser.open("file://" + self.convert(path, ".html"))
         end = time.monotonic() + 60
         while not browser.run("!!(window.periscope && periscope.t)") and time.monotonic() < end:
             time.sleep(0.1)
+        return browser
+
+    def page(self):
+        browser = self.opened(self.dump)
         marked = browser.run(
             "periscope.t.requests.filter(q => q.what.includes('kept for')).map(q => q.id + ' ' + q.what)"
         )
@@ -95,4 +99,24 @@ class Marks(Flight):
             ".map(e => [e.thread && e.thread.tid, e.args.includes('GET /slow')])"
         )
         self.assertEqual(moments, [[self.guilty, True]])
+        self.assertEqual(browser.errors, [])
+
+    def test_crash_in_the_page(self):
+        """The signal has its registers in the details."""
+        known = self.workload()
+        tool = self.fly(known.pid, "--trigger", "signal")
+        guilty = known.tid("guilty")
+        known.die("d")
+        self.assert_ok(tool.finish())
+        (path,) = self.dumps(tool)
+        trace, _ = self.trace(path)
+        fault = next(e for e in trace.events if e.kind == "signal" and e.tid == guilty)
+        browser = self.opened(path)
+        shown = browser.run(
+            f"periscope.t.instants.filter(e => e.thread && e.thread.tid === {guilty}"
+            " && String(e.args).includes('signo=')).map(e => String(e.args).split('\\u2003'))"
+        )
+        self.assertEqual(len(shown), 1)
+        for name, value in fault.args.items():
+            self.assertIn(f"{name}={value:#x}", shown[0])
         self.assertEqual(browser.errors, [])

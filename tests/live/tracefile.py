@@ -59,6 +59,7 @@ class Trace:
         assert self.header.magic == b"\x89PSCOPE\n", "no trace file"
         assert self.header.crc == zlib.crc32(data[: HEADER.size - 4]), "header"
         self.kinds, self.strings, self.infos, self.syscalls = {}, {0: ""}, {}, {}
+        self.begin = 0  # where it says that it begins
         self.objects, self.frames, self.nodes, self.stacks = {}, {}, {}, {}
         self.symbols, self.mappings, self.events, self.chunks = {}, [], [], []
         at, payloads = self.header.size, []
@@ -96,6 +97,7 @@ class Trace:
             8: self._symbol,
             9: self._syscall,
             10: self._info,
+            11: self._begin,
         }
         while c.more():
             kind = c.number()
@@ -152,6 +154,9 @@ class Trace:
     def _info(self, c):
         key = c.text().decode()
         self.infos[key] = c.text().decode(errors="replace")
+
+    def _begin(self, c):
+        self.begin = c.number()
 
     def stack(self, number):
         """Names of functions, innermost first; an address where there is no name."""

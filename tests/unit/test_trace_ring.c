@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "flight.h"
+#include "timeline.h"
 #include "trace_file_reader.h"
 #include "trace_ring.h"
 
@@ -191,6 +192,55 @@ static void test_from(void **state)
 	end(&f);
 }
 
+static int count_counters(void *ctx, const struct event *e)
+{
+	unsigned int *n = ctx;
+
+	*n += e->counter.counter == COUNTER_RSS;
+	return 0;
+}
+
+/* The file has whole chunks; what is shown of it begins at the very moment. */
+static void begins_at(struct fixture *f, uint64_t first)
+{
+	static const struct timeline_visitor visitor = { .counter = count_counters };
+	struct timeline_filter filter = { 0 };
+	struct timeline_totals totals;
+	struct read_error error;
+	unsigned int told = 0;
+	struct trace *t;
+
+	assert_in_range(read_back(f), first - 20, first);
+	assert_int_equal(trace_open(f->path, &t, &error), 0);
+	assert_int_equal(t->start, START + first * MS);
+	assert_true(t->first <= t->start);
+	assert_int_equal(t->realtime, REALTIME - (f->next - first) * MS);
+	assert_int_equal(timeline_run(t, &filter, &visitor, &told, &totals), 0);
+	assert_int_equal(totals.start, t->start);
+	assert_int_equal(told, f->next - first);
+	trace_close(t);
+}
+
+static void test_begins_at_the_moment(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, 0, 0);
+	record(&f, 400);
+	dump(&f, START + 311 * MS);
+	begins_at(&f, 311);
+	end(&f);
+	/* Of both limits the later. */
+	begin(&f, 0, 100 * MS);
+	record(&f, 413);
+	dump(&f, START + 300 * MS);
+	begins_at(&f, 312);
+	dump(&f, START + 355 * MS);
+	begins_at(&f, 355);
+	end(&f);
+}
+
 /* A dump that cannot be written leaves nothing, and the ring works on. */
 static void test_no_such_folder(void **state)
 {
@@ -222,9 +272,23 @@ static bool hit(struct flight *f, const struct trigger *t, uint64_t time)
 	return flight_hit(f, &h);
 }
 
+/* Theirs alone: the names of dumps are the same in each run. */
+static char folder[] = "/tmp/test_trace_ring.XXXXXX";
+
 static void remove_dumps(void)
 {
-	assert_int_equal(system("rm -f /tmp/0-20231114T221320.000Z-*.periscope"), 0);
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -f %s/*.periscope", folder);
+	assert_int_equal(system(command), 0);
+}
+
+static bool is_there(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	return !access(path, F_OK);
 }
 
 static void finish(struct flight *f, const char *why)
@@ -241,7 +305,7 @@ static void finish(struct flight *f, const char *why)
 static void test_cooldown_and_last_words(void **state)
 {
 	const uint64_t far = UINT64_MAX / 2, now = 1;
-	struct flight_options o = { .dir = "/tmp", .after_ns = 10, .cooldown_ns = far, .keep = 2 };
+	struct flight_options o = { .dir = folder, .after_ns = 10, .cooldown_ns = far, .keep = 2 };
 	struct flight_stats st;
 	struct flight *f = flight_new(&o);
 
@@ -271,7 +335,7 @@ static void test_cooldown_and_last_words(void **state)
 /* Asking is not what a cool-down is about; a trigger that comes then marks what was asked for. */
 static void test_asked_meanwhile(void **state)
 {
-	struct flight_options o = { .dir = "/tmp", .cooldown_ns = UINT64_MAX / 2 };
+	struct flight_options o = { .dir = folder, .cooldown_ns = UINT64_MAX / 2 };
 	struct flight *f = flight_new(&o);
 
 	(void)state;
@@ -288,7 +352,7 @@ static void test_asked_meanwhile(void **state)
 /* All at one moment, for one cause: none replaces another; and no more bytes than allowed. */
 static void test_names_and_room(void **state)
 {
-	struct flight_options o = { .dir = "/tmp" };
+	struct flight_options o = { .dir = folder };
 	struct flight *f = flight_new(&o);
 	struct flight_dump d;
 	struct flight_stats st;
@@ -300,8 +364,8 @@ static void test_names_and_room(void **state)
 		flight_ask(f, "asked", 1);
 		finish(f, "asked");
 	}
-	assert_int_equal(access("/tmp/0-20231114T221320.000Z-asked.periscope", F_OK), 0);
-	assert_int_equal(access("/tmp/0-20231114T221320.000Z-asked-3.periscope", F_OK), 0);
+	assert_true(is_there("0-20231114T221320.000Z-asked.periscope"));
+	assert_true(is_there("0-20231114T221320.000Z-asked-3.periscope"));
 	size = trace_ring_dump_size(flight_ring(f));
 	flight_free(f);
 	remove_dumps();
@@ -334,11 +398,18 @@ int main(void)
 		cmocka_unit_test(test_time_limit),
 		cmocka_unit_test(test_size_limit_and_another),
 		cmocka_unit_test(test_from),
+		cmocka_unit_test(test_begins_at_the_moment),
 		cmocka_unit_test(test_no_such_folder),
 		cmocka_unit_test(test_cooldown_and_last_words),
 		cmocka_unit_test(test_asked_meanwhile),
 		cmocka_unit_test(test_names_and_room),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed;
+
+	if (!mkdtemp(folder))
+		return 1;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(folder);
+	return failed;
 }

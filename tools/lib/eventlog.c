@@ -77,7 +77,7 @@ const struct event_kind_info event_kinds[EVT_NR] = {
 	[EVT_COUNTER] = KIND("counter", false, { "counter", COUNTER }, { "value", INT }),
 	[EVT_LOST] = KIND("lost", false, { "count", UINT }, { "until", LATER }),
 	[EVT_TRIGGER] = KIND("trigger", true, { "name", NAME }, { "request", REQUEST }),
-	[EVT_SIGNAL] = KIND("signal", false, { "signo", UINT }, { "code", INT }, { "address", HEX },
+	[EVT_SIGNAL] = KIND("signal", true, { "signo", UINT }, { "code", INT }, { "address", HEX },
 			    { "stack", STACK }, { "flags", FLAGS }),
 	[EVT_CLOCK] = KIND("clock", false, { "realtime", UINT }),
 	[EVT_ALLOC] = KIND("alloc", false, { "block", HEX }, { "size", UINT }, { "stack", STACK },

@@ -15,7 +15,7 @@
 #include "eventlog_kinds.h"
 
 #define EVENT_NO_CPU   UINT16_MAX
-#define EVENT_MAX_ARGS 12
+#define EVENT_MAX_ARGS 40    /* a reader of version 1.0 keeps the first 12 */
 #define EVENT_MAX_TEXT 65535 /* bytes of a text */
 
 enum event_arg_type {

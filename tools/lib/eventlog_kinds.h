@@ -96,7 +96,8 @@
  *   TRIGGER		this is why the log was kept. name: the condition; request: the guilty one; tid: the
  *			guilty thread. Arguments.
  *   SIGNAL		tid gets a signal. signo; code: si_code; address: si_addr; stack; flags: enum
- *			event_signal_flags.
+ *			event_signal_flags. Arguments: its registers in user mode by their names ("rip",
+ *			"pc"), if it ends the process or tells of a fault.
  *   LEFT_OUT		from here on events are left out on purpose, or with ENDS all follow. Those of
  *			PROCESS, THREAD, NAME, EXEC, EXIT, SIGNAL, COUNTER, TRIGGER, LOST and CLOCK never
  *			are, nor are REQUEST_BEGIN (but its arguments) and REQUEST_END. count: that were

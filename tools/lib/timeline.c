@@ -151,9 +151,9 @@ static int pass(struct analysis *a)
 		if (!a->inside && e->time >= a->totals.start)
 			begin_window(a);
 		/* Nothing is older than the trace: what is, was told late. */
-		if (e->time < a->trace->start) {
+		if (e->time < a->trace->first) {
 			early = *e;
-			early.time = a->trace->start;
+			early.time = a->trace->first;
 			e = &early;
 		}
 		a->now = MAX(e->time, a->now);
@@ -185,7 +185,7 @@ static void init(struct analysis *a, struct trace *t, const struct timeline_filt
 	const char *sched = trace_info(t, "sched");
 
 	*a = (struct analysis){ .trace = t, .filter = f, .v = v, .ctx = ctx };
-	a->now = t->start;
+	a->now = t->first;
 	a->totals.start = t->start + MIN(f->from, t->end - t->start);
 	a->totals.end = f->to ? t->start + MIN(f->to, t->end - t->start) : t->end;
 	a->totals.end = MAX(a->totals.end, a->totals.start);
@@ -251,7 +251,7 @@ int timeline_stream_new(const struct timeline_visitor *v, void *ctx, uint64_t st
 
 	if (!s)
 		return -ENOMEM;
-	s->trace.start = start;
+	s->trace.first = s->trace.start = start;
 	s->trace.end = UINT64_MAX;
 	init(&s->a, &s->trace, &s->filter, v, ctx);
 	begin_window(&s->a);

@@ -13,6 +13,7 @@
 #define HOLD_LEAST UINT64_C(1000000000)
 #define FOLLOWED   10 /* times HOLD */
 #define MAX_SUMS   12
+#define SUM_ARGS   12 /* as many as readers of version 1.0 keep */
 
 /*
  * A request. It is used by the analysis while it is open, by `all` until its begin has passed, by its
@@ -52,7 +53,7 @@ struct only {
 	struct list active; /* kept, in order of their begins */
 	uint64_t begun;
 	struct event sums[MAX_SUMS];
-	struct event_arg args[MAX_SUMS][EVENT_MAX_ARGS];
+	struct event_arg args[MAX_SUMS][SUM_ARGS];
 	size_t nr_sums;
 	struct only_stats stats;
 };
@@ -365,7 +366,7 @@ static void add_sum(struct only *o, const struct request *q, enum event_sum what
 
 	if (!value)
 		return;
-	if (!e || e->sum.what != what || e->nr_args == EVENT_MAX_ARGS) {
+	if (!e || e->sum.what != what || e->nr_args == SUM_ARGS) {
 		if (o->nr_sums == MAX_SUMS)
 			return; /* the sums will not add up: seen by who reads it */
 		e = &o->sums[o->nr_sums];

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "process.h"
+#include "timeline_registers.h"
 #include "util.h"
 
 int timeline_records_init(struct timeline_records *r, struct trace_writer *w,
@@ -527,22 +528,36 @@ static int simple_event(struct timeline_records *r, const struct timeline_record
 	return err ? err : put(r, e, seq);
 }
 
+/* As long as it says, and about a probe that there is. */
+static bool makes_sense(const struct timeline_records *r, const struct timeline_record *rec,
+			size_t size)
+{
+	size_t most = rec->kind == EVT_SIGNAL ? REGISTERS_NR * sizeof(rec->v[0]) : TIMELINE_TEXT;
+	bool probe = rec->kind == EVT_NONE || rec->kind == EVT_SPAN_BEGIN ||
+		     rec->kind == EVT_SPAN_END;
+
+	return size >= TIMELINE_HEAD && rec->words <= TIMELINE_WORDS && rec->bytes <= most &&
+	       size >= TIMELINE_HEAD + rec->words * sizeof(rec->v[0]) + rec->bytes &&
+	       (!probe || rec->site < r->probes->nr);
+}
+
 int timeline_record(struct timeline_records *r, const struct timeline_record *rec, size_t size)
 {
 	struct event e = { .time = rec->time, .tid = rec->tid, .cpu = rec->cpu, .kind = rec->kind };
-	size_t head = TIMELINE_HEAD + rec->words * sizeof(rec->v[0]);
 	char text[TIMELINE_TEXT] = "";
 	uint64_t seq;
 
-	if (size < TIMELINE_HEAD || rec->words > TIMELINE_WORDS || rec->bytes > sizeof(text) ||
-	    size < head + rec->bytes ||
-	    ((rec->kind == EVT_NONE || rec->kind == EVT_SPAN_BEGIN || rec->kind == EVT_SPAN_END) &&
-	     rec->site >= r->probes->nr)) {
+	if (!makes_sense(r, rec, size)) {
 		r->nr_bad++;
 		return 0;
 	}
 	seq = timeline_seq(r, rec->cpu, rec->seq);
-	memcpy(text, (const char *)rec + head, rec->bytes);
+	if (rec->kind == EVT_SIGNAL) {
+		e.nr_args = timeline_registers(r->writer, rec, r->args);
+		e.args = r->args;
+		return simple_event(r, rec, &e, seq);
+	}
+	memcpy(text, &rec->v[rec->words], rec->bytes);
 	text[sizeof(text) - 1] = '\0';
 	if (r->on_probe && (rec->kind == EVT_NONE || rec->kind == EVT_SPAN_BEGIN)) {
 		int err = r->on_probe(r->arg, &r->probes->items[rec->site], rec);

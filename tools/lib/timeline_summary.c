@@ -76,6 +76,21 @@ static int on_thread_end(void *ctx, struct timeline_thread *t)
 	return 0;
 }
 
+/* Arguments of a signal are registers; somebody else's file may have anything there. */
+static int keep_registers(struct timeline_mark *m, const struct event *e)
+{
+	if (!e->nr_args)
+		return 0;
+	m->registers = calloc(e->nr_args, sizeof(*m->registers));
+	if (!m->registers)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < e->nr_args; i++)
+		if (e->args[i].type == EVENT_ARG_HEX)
+			m->registers[m->nr_registers++] =
+				(struct timeline_register){ e->args[i].name, e->args[i].u };
+	return 0;
+}
+
 static int add_mark(struct timeline_summary *s, const struct timeline_thread *t,
 		    const struct event *e)
 {
@@ -93,7 +108,10 @@ static int add_mark(struct timeline_summary *s, const struct timeline_thread *t,
 		if (e->nr_args > 1 && e->args[1].type == EVENT_ARG_TEXT)
 			snprintf(m.what, sizeof(m.what), "%s", e->args[1].text);
 	} else {
+		if (keep_registers(&m, e))
+			return -ENOMEM;
 		m.signo = (uint32_t)e->signal.signo;
+		m.code = (int32_t)e->signal.code;
 		m.stack = (uint32_t)e->signal.stack;
 		/* sigaction(2): a signal that somebody sent has its sender there. */
 		m.address = (int64_t)e->signal.code > 0 ? e->signal.address : 0;
@@ -438,6 +456,8 @@ int timeline_summary_init(struct timeline_summary *s, const struct timeline_view
 
 void timeline_summary_release(struct timeline_summary *s)
 {
+	for (size_t i = 0; i < s->nr_marks; i++)
+		free(s->marks[i].registers);
 	free(s->marks);
 	for (size_t i = 0; i < s->nr_routes; i++)
 		hist_release(&s->routes[i].latency);

@@ -54,13 +54,21 @@ struct timeline_stretch {
 #define TIMELINE_MAX_MARKS 128
 
 /* A trigger of a flight recorder, or a signal that was delivered. */
+struct timeline_register {
+	uint32_t name; /* string */
+	uint64_t value;
+};
+
 struct timeline_mark {
 	uint64_t time, lasted; /* lasted: ns, of what took too long; 0: it is a moment */
 	uint64_t request;      /* 0: none */
 	uint32_t tid, thread;  /* thread: its name, a string */
 	uint32_t name;	       /* of a trigger: string */
 	uint32_t signo, stack; /* of a signal */
+	int32_t code;	       /* of it: si_code */
 	uint64_t address;
+	struct timeline_register *registers; /* of the thread that got it; nr 0: not recorded */
+	size_t nr_registers;
 	char what[TIMELINE_WHAT]; /* of a trigger: its request, for people */
 };
 

@@ -42,7 +42,7 @@ struct thread *thread_new(struct analysis *a, uint32_t tid)
 	}
 	t->pub.tid = tid;
 	t->pub.serial = a->threads_made++;
-	t->pub.born = t->pub.since = MAX(a->trace->start, a->inside ? a->totals.start : 0);
+	t->pub.born = t->pub.since = MAX(a->trace->first, a->inside ? a->totals.start : 0);
 	t->pub.before = true;
 	t->pub.cpu = EVENT_NO_CPU;
 	t->pub.chosen = chosen_by_tid(a->filter, tid);

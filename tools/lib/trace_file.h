@@ -50,6 +50,8 @@
  *			the functions at that frame, innermost first. A frame without is shown as its
  *			object and address
  *   SYSCALL		varint nr, text name
+ *   BEGIN		varint time: the recording is of what happened from then on. What is older is there
+ *			so that it is known what every thread was at that moment (since version 1.1)
  *   INFO		text key, text value: facts about the recording ("host", "kernel", "command", "pid",
  *			"hz", ...), for people
  *
@@ -98,7 +100,7 @@
 		0x89, 'P', 'S', 'C', 'O', 'P', 'E', 10 \
 	}
 #define TRACE_MAJOR 1
-#define TRACE_MINOR 0
+#define TRACE_MINOR 1
 
 enum trace_header_flags {
 	TRACE_INCOMPLETE = 1 << 0, /* being recorded, or its recorder was killed */
@@ -164,6 +166,7 @@ enum trace_entry {
 	TRACE_SYMBOL = 8,
 	TRACE_SYSCALL = 9,
 	TRACE_INFO = 10,
+	TRACE_BEGIN = 11,
 };
 
 enum trace_symbol_flags {

@@ -189,6 +189,27 @@ int trace_file_attach(int fd, uint64_t start, uint64_t realtime, struct trace_ch
 	return err;
 }
 
+int trace_file_begin(struct trace_chunks *file, uint64_t begin)
+{
+	struct trace_chunk_header h = { .type = TRACE_CHUNK_DICTIONARY };
+	struct bytes body = { 0 }, entry = { 0 };
+	struct packer packer = { 0 };
+	int err = bytes_varint(&body, begin);
+
+	if (!err)
+		err = bytes_varint(&entry, TRACE_BEGIN);
+	if (!err)
+		err = bytes_text(&entry, body.data, body.len);
+	if (!err)
+		err = packer_pack(&packer, Z_DEFAULT_COMPRESSION, &h, &entry);
+	if (!err)
+		err = take_chunk(file, &h, packer.out.data);
+	packer_release(&packer);
+	bytes_release(&entry);
+	bytes_release(&body);
+	return err;
+}
+
 int trace_file_create(const char *path, uint64_t start, uint64_t realtime,
 		      struct trace_chunks **ret)
 {

@@ -311,6 +311,15 @@ static int take_info(struct trace *t, struct varint_reader *r)
 	return 0;
 }
 
+static int take_begin(struct trace *t, struct varint_reader *r)
+{
+	uint64_t begin = varint_get(r);
+
+	if (!r->bad && begin <= TRACE_MAX_TIME)
+		t->private->begin = begin;
+	return begin > TRACE_MAX_TIME ? -EBADMSG : 0;
+}
+
 int dictionary_take(struct trace *t, const uint8_t *payload, size_t len)
 {
 	static int (*const take[])(struct trace * t, struct varint_reader * r) = {
@@ -319,6 +328,7 @@ int dictionary_take(struct trace *t, const uint8_t *payload, size_t len)
 		[TRACE_FRAMES] = take_frames,	[TRACE_NODES] = take_nodes,
 		[TRACE_STACKS] = take_stacks,	[TRACE_SYMBOL] = take_symbol,
 		[TRACE_SYSCALL] = take_syscall, [TRACE_INFO] = take_info,
+		[TRACE_BEGIN] = take_begin,
 	};
 	struct varint_reader r = { .p = payload, .end = payload + len };
 

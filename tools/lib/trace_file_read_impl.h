@@ -42,7 +42,8 @@ struct trace_private {
 	size_t nr_nodes;
 	struct trace_syscall_name *syscalls;
 	size_t nr_syscalls, cap_syscalls;
-	uint64_t gaps; /* numbers that may still be left out in dictionaries */
+	uint64_t begin; /* as the file says; 0: it does not */
+	uint64_t gaps;	/* numbers that may still be left out in dictionaries */
 	size_t cap_strings, cap_objects, cap_mappings, cap_frames, cap_lines, cap_stacks, cap_nodes;
 	size_t cap_infos, cap_chunks;
 };

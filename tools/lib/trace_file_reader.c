@@ -114,8 +114,9 @@ static void find_span(struct trace *t)
 		t->end = MAX(t->end, c->last);
 		first = MIN(first, c->first);
 	}
-	t->start = MAX(t->header.start, first == UINT64_MAX ? 0 : first);
-	t->end = MAX(t->end, t->start);
+	t->first = MAX(t->header.start, first == UINT64_MAX ? 0 : first);
+	t->end = MAX(t->end, t->first);
+	t->start = MIN(MAX(t->first, t->private->begin), t->end);
 	t->realtime = t->header.realtime + (t->start - t->header.start);
 }
 

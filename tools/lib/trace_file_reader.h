@@ -84,10 +84,11 @@ struct trace {
 	uint64_t size; /* of the file */
 	bool complete; /* finished, and its index is whole */
 	/*
-	 * From its first event, since recorders open their file before they are ready, to its end; and
-	 * the wall clock at start.
+	 * From its first event, since recorders open their file before they are ready, or from where
+	 * its recorder says that it begins, to its end; and the wall clock at start. `first`: the
+	 * first event there is, at or before start.
 	 */
-	uint64_t start, end, realtime;
+	uint64_t first, start, end, realtime;
 	uint64_t nr_events; /* as the chunks' headers tell */
 	int err;	    /* why reading events ended before their end, if it did */
 	struct trace_damage damage;

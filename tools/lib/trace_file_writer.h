@@ -57,6 +57,11 @@ int trace_file_create(const char *path, uint64_t start, uint64_t realtime,
 		      struct trace_chunks **ret);
 /* The same for an open descriptor, which stays the caller's. */
 int trace_file_attach(int fd, uint64_t start, uint64_t realtime, struct trace_chunks **ret);
+/*
+ * The recording in the file is of what happens from `begin` on (trace_file.h, BEGIN); chunks with what
+ * is older follow. Before the first chunk, which then has the number 1. Returns 0 or a negative errno.
+ */
+int trace_file_begin(struct trace_chunks *file, uint64_t begin);
 /* Bytes written so far. */
 uint64_t trace_file_bytes(const struct trace_chunks *file);
 /*

@@ -13,6 +13,8 @@
 #include "trace_file_codec.h"
 #include "util.h"
 
+#define BEGIN_MAX 64 /* bytes of the entry that says where a dump begins, packed */
+
 /* A chunk, shared by the ring and a dump; never changed. */
 struct kept {
 	atomic_uint users;
@@ -171,15 +173,23 @@ void trace_ring_stats(const struct trace_ring *r, struct trace_ring_stats *ret)
 
 /* ---------------------------------------------------------------- dumps ---- */
 
-/* Chunks are numbered anew: what the ring has let go is not missing from the file. */
+/*
+ * Chunks are numbered anew: what the ring has let go is not missing from the file. The first may
+ * begin before what was asked for.
+ */
 static int write_chunks(struct dump *d, struct trace_chunks *file)
 {
+	uint32_t serial = 0;
 	int err = 0;
 
+	if (d->what.from)
+		err = trace_file_begin(file, d->what.from);
+	if (d->what.from)
+		serial++;
 	for (size_t i = 0; i < d->nr && !err; i++) {
 		struct trace_chunk_header h = d->items[i]->header;
 
-		h.serial = i;
+		h.serial = serial++;
 		trace_chunk_seal(&h);
 		err = file->chunk(file, &h, d->items[i]->payload);
 	}
@@ -261,6 +271,9 @@ int trace_ring_dump(struct trace_ring *r, const struct trace_dump *what)
 	if (d->running)
 		return -EBUSY;
 	d->what = *what;
+	/* Chunks go when the newest of their events is too old: the others are too old already. */
+	if (r->max_ns && r->newest > r->max_ns)
+		d->what.from = MAX(d->what.from, r->newest - r->max_ns);
 	d->path = strdup(what->path);
 	if (!d->path)
 		err = -ENOMEM;
@@ -279,8 +292,8 @@ uint64_t trace_ring_dump_size(const struct trace_ring *r)
 {
 	/* Of each chunk the index has six numbers. */
 	return sizeof(struct trace_header) + r->stats.bytes + r->stats.dictionary +
-	       (r->dictionary.nr + r->events.nr + 1) * (6 * VARINT_MAX) +
-	       2 * sizeof(struct trace_chunk_header);
+	       (r->dictionary.nr + r->events.nr + 2) * (6 * VARINT_MAX) + BEGIN_MAX +
+	       3 * sizeof(struct trace_chunk_header);
 }
 
 int trace_ring_dumped(struct trace_ring *r, bool wait, struct trace_dumped *ret)

@@ -48,7 +48,7 @@ void trace_ring_stats(const struct trace_ring *r, struct trace_ring_stats *ret);
 
 struct trace_dump {
 	const char *path;  /* copied; a number is added if there is such a file */
-	uint64_t from;	   /* chunks that end before this time are left out; 0: none is */
+	uint64_t from;	   /* it begins there; 0: with the oldest event that is kept */
 	uint64_t end;	   /* of the log in the file */
 	uint64_t realtime; /* ns since 1970 at `start` */
 	uint64_t
