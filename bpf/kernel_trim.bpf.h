@@ -12,10 +12,11 @@
 const volatile __u64 schedule_text[2]; /* __schedule */
 
 /*
- * Leave out the innermost frames up to the last one inside, and `more` beyond. How many these are is
+ * Leave out the innermost frames up to the first one inside, and `more` beyond. How many these are is
  * not the same each time: a tracepoint with several programs, of whoever, calls them by a function of
- * its own. A function of its own, so that the verifier need not follow each way through the loops
- * into what comes after.
+ * its own. Further out another may be inside, in whose middle an interrupt came.
+ * A function of its own, so that the verifier need not follow each way through the loops into what
+ * comes after.
  */
 __attribute__((noinline)) int kernel_frames_beyond(struct walk *w, __u64 start, __u64 end,
 						   __u32 more)
@@ -26,7 +27,7 @@ __attribute__((noinline)) int kernel_frames_beyond(struct walk *w, __u64 start, 
 		return 0;
 	nr = w->event.nr_frames;
 	for (__u32 i = 0; i < KERNEL_MACHINERY; i++)
-		if (i < nr && w->event.frames[i] - start < end - start)
+		if (!n && i < nr && w->event.frames[i] - start < end - start)
 			n = i + 1;
 	if (!n)
 		return 0;

@@ -118,12 +118,14 @@ static __noinline void end_wait(struct offcpu_thread *t, __u64 woken, __u64 now)
 		.state = t->state,
 		.idle = t->idle,
 	};
+	bool of_this = t->woken + UNREPORTED_NS > t->since;
 
+	t->woken = 0; /* the next wait ends by another */
 	if (now <= window_start || t->since >= window_end)
 		return;
 	if (t->doing == OFFCPU_IS_BLOCKED) {
 		v.blocked = in_window(t->since, woken);
-		if (wakers && t->woken + UNREPORTED_NS > t->since)
+		if (wakers && of_this)
 			key.waker = t->waker;
 	}
 	v.runnable = in_window(woken, now);

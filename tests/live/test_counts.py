@@ -4,11 +4,12 @@
 import math
 import os
 import re
+import signal
 import subprocess
 import time
 
 import pprof
-from harness import SOURCES, LiveTest, cases, cpu_seconds, parse_folded, periscope, start
+from harness import SOURCES, LiveTest, Tool, cases, cpu_seconds, parse_folded, periscope, start
 
 # Of a fair coin, once in a hundred million tests: what chance does must never decide.
 SIGMAS = 6
@@ -28,25 +29,30 @@ class Shares(LiveTest):
             slack = SIGMAS * math.sqrt(total * share * (1 - share)) + 0.005 * total
             self.assertLess(abs(count - total * share), slack, f"{leaf}: {count} of {total}")
 
-    def test_samples_stand_for_cpu_time(self):
+    def of_cpu_time(self, *options):
+        """Samples of a while; how much CPU time was used in it at least, and at most."""
         with self.start("recursion") as workload:
             before = cpu_seconds(workload.pid)
-            result = periscope("cpu", "-p", workload.pid, "-F", 499, "-f", 2)
-            used = cpu_seconds(workload.pid) - before
+            with Tool("cpu", "-p", workload.pid, *options, "-f", "-v") as tool:
+                tool.wait_capturing()
+                begun = cpu_seconds(workload.pid)
+                time.sleep(2)
+                least = cpu_seconds(workload.pid) - begun
+                tool.popen.send_signal(signal.SIGINT)
+                result = tool.finish()
+            most = cpu_seconds(workload.pid) - before
         self.assert_whole(result)
-        samples = result.summary["samples"]
-        # Attaching and printing are in the CPU time and not in the capture.
-        self.assertLess(samples, 1.1 * 499 * used + 10, f"{used} s of CPU")
-        self.assertGreater(samples, 0.5 * 499 * used, f"{used} s of CPU")
+        return result.summary["samples"], least, most
+
+    def test_samples_stand_for_cpu_time(self):
+        samples, least, most = self.of_cpu_time("-F", 499)
+        self.assertLess(samples, 1.1 * 499 * most + 10)
+        self.assertGreater(samples, 0.5 * 499 * least)
 
     def test_default_rate_is_99(self):
-        with self.start("recursion") as workload:
-            before = cpu_seconds(workload.pid)
-            result = periscope("cpu", "-p", workload.pid, "-f", 2)
-            used = cpu_seconds(workload.pid) - before
-        self.assert_whole(result)
-        self.assertLess(result.summary["samples"], 1.1 * 99 * used + 5)
-        self.assertGreater(result.summary["samples"], 0.5 * 99 * used)
+        samples, least, most = self.of_cpu_time()
+        self.assertLess(samples, 1.1 * 99 * most + 5)
+        self.assertGreater(samples, 0.5 * 99 * least)
 
 
 class Threads(LiveTest):

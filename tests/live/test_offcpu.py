@@ -361,7 +361,7 @@ class Wakers(Waits):
                 self.assertEqual(labels["waker"], "waits")
                 seen["mutex"] += values[0]
             if "wait_sleep" in ours and labels["reason"] == "sleep":
-                self.assertEqual(theirs[-1], "[interrupt]")
+                self.assertEqual(theirs[-1], "[interrupt]", theirs)
                 seen["sleep"] += values[0]
         self.assertEqual(seen["mutex"], by_kind["mutex"].rounds)
         # A kernel may not report wake-ups while some of its tasks are current.

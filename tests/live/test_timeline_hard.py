@@ -185,23 +185,36 @@ class Clocks(Hard):
     def set_back(by):
         time.clock_settime_ns(time.CLOCK_REALTIME, time.clock_gettime_ns(time.CLOCK_REALTIME) - by)
 
+    @staticmethod
+    def clocks(trace):
+        """The distances between the clocks that a trace tells of."""
+        return [e.fields["realtime"] - e.time for e in trace.events if e.kind == "clock"]
+
+    def told(self, tool, n):
+        """Of a recording that goes on: the clocks, when there are so many."""
+
+        def enough():
+            return len(self.clocks(tracefile.Trace(tool.trace))) >= n
+
+        wait_until(enough, 30, f"clock {n}")
+
     def test_time_of_day_is_set_back_and_forth(self):
         with Told("timeline_known") as workload:
             tool = self.record(workload)
             workload.go()
-            time.sleep(0.25)  # the clock is looked at every 100 ms
+            self.told(tool, 1)
             self.set_back(self.STEP)
             try:
-                time.sleep(0.25)
+                self.told(tool, 2)
             finally:
                 self.set_back(-self.STEP)
-            time.sleep(0.25)
+            self.told(tool, 3)
             workload.lines_until("done")
             result = ended(tool)
         self.assert_ok(result)
         self.assertEqual((result.summary["lost"], result.summary.get("bad", 0)), (0, 0), result)
         trace = tracefile.Trace(tool.trace)
-        clocks = [e.fields["realtime"] - e.time for e in trace.events if e.kind == "clock"]
+        clocks = self.clocks(trace)
         self.assertEqual(len(clocks), 3, clocks)
         for before, after, step in zip(clocks, clocks[1:], (-self.STEP, self.STEP)):
             self.assertAlmostEqual(after - before, step, delta=self.STEP / 10)
