@@ -107,6 +107,9 @@ static int check(void *arg)
 	struct options *o = arg;
 	int status = 0;
 
+	if (o->duty == 0)
+		return cli_usage("--duty wants more than 0%% of the time");
+	o->duty = MAX(o->duty, 0.0);
 	o->alloc_only |= o->duty > 0;
 	if (o->request.points.nr && (o->no_requests || o->duty > 0))
 		return cli_usage("--request does not go with %s",
@@ -265,6 +268,19 @@ static int write_view(struct result *res, const struct heap_snapshot *s, enum he
 	return status;
 }
 
+/* How far the sum may be off is at the end of a line, where it must not be cut off. */
+static int add_estimate(struct fields *f, const struct capture_heap_stats *st)
+{
+	if (st->error_percent < 0)
+		return fields_addf(f, "estimated",
+				   "from %" PRIu64
+				   " in %zu window%s: too few to tell how near it is",
+				   st->counted, st->windows, st->windows == 1 ? "" : "s");
+	return fields_addf(f, "estimated",
+			   "from %" PRIu64 " in %zu windows, %.1f%% of the time: may be %.0f%% off",
+			   st->counted, st->windows, 100 * st->duty, st->error_percent);
+}
+
 static int add_fields(struct result *res)
 {
 	const struct capture_heap_stats *st = &res->st;
@@ -278,11 +294,7 @@ static int add_fields(struct result *res)
 		err = fields_addf(f, "in use", "%" PRId64 " blocks, %" PRId64 " bytes",
 				  st->sum.live, st->sum.live_bytes);
 	if (!err && st->duty > 0)
-		err = fields_addf(f, "estimated",
-				  "from %" PRIu64
-				  " in %zu windows, %.1f%% of the time; all of them "
-				  "together may be off by %.0f%%",
-				  st->counted, st->windows, 100 * st->duty, st->error_percent);
+		err = add_estimate(f, st);
 	if (!err)
 		err = fields_addf(f, "complete", "%" PRIu64 " (%.2f%%)", complete,
 				  st->sum.allocs ? 100.0 * (double)complete / (double)st->sum.allocs
@@ -511,6 +523,7 @@ static int heap_main(int argc, char **argv)
 		.type = HEAP_INUSE_SPACE,
 		.older_ns = 5000000000ULL,
 		.max_overhead = 30,
+		.duty = -1, /* not given */
 	};
 	const struct cli_option rows[] = {
 		{ 'z', NULL, CLI_SIZE, .number = &o.min_size },

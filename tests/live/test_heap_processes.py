@@ -93,10 +93,8 @@ class Execs(heap.HeapTest):
         os.write(workload.popen.stdin.fileno(), b"go\n")
         if args:
             # The probes went with the first thread; they come back, but not at once.
-            harness.wait_until(lambda: self.runs_again(workload), 10, "the exec")
-            harness.wait_until(
-                lambda: heap.malloc_byte(workload.pid) == 0xCC, 10, "probes"
-            )
+            harness.wait_until(lambda: self.runs_again(workload), 30, "the exec")
+            harness.wait_until(lambda: heap.malloc_byte(workload.pid) == 0xCC, 30, "probes")
             os.write(workload.popen.stdin.fileno(), b"go on\n")
         self.assertEqual(workload.popen.stdout.readline(), b"done\n")
         result = self.end(tool)
@@ -148,7 +146,7 @@ class Ends(heap.HeapTest):
         tool.popen.kill()
         tool.popen.wait()
         harness.wait_until(
-            lambda: heap.malloc_byte(workload.pid) == before, 10, "the probes to be gone"
+            lambda: heap.malloc_byte(workload.pid) == before, 30, "the probes to be gone"
         )
         path = os.path.join(self.temp_dir(), "heap.pb.gz")
         tool = self.capture("-p", workload.pid, "-o", path)
