@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The heap in a timeline, to the byte; what following it is to cost; a thread that runs another program."""
+"""The heap in a timeline, to the byte, and what that is to cost; a thread that runs another program."""
 
 import collections
 import os

@@ -46,9 +46,12 @@ static void *other(void *arg)
 
 static void rise(void)
 {
+	void *grown;
+
 	block = malloc(103);
-	block = realloc(block, 1000003);
-	check(block != NULL);
+	grown = realloc(block, 1000003);
+	check(grown != NULL);
+	block = grown;
 	free(block);
 	for (int i = 0; i < MANY; i++)
 		free(many[i]);
@@ -66,7 +69,9 @@ static void other_kinds(void)
 	free(aligned);
 	free(posix);
 	block = kept;
-	check(!realloc(kept, too_much));
+	block = realloc(kept, too_much);
+	check(!block);
+	block = kept;
 	for (int i = 0; i < 7; i++) {
 		block = malloc(0);
 		free(block);
