@@ -70,6 +70,17 @@ class Heap(Timeline):
         self.assertGreaterEqual(most, MOST + 101 * 1009)
         self.assertLess(most, MOST + 101 * 1009 + 10000)
 
+    def test_each_process_has_its_own(self):
+        """tests/workloads/heap_fork.c: what a child frees of its parent's is not known to be its own."""
+        trace = os.path.join(self.temp_dir(), "t.periscope")
+        command = [os.path.join(WORKLOADS, "heap_fork"), "30", "7", "exit"]
+        self.assert_ok(periscope("timeline", "--alloc", "--children", "-o", trace, "--", *command))
+        most = collections.Counter()
+        for e in tracefile.Trace(trace).events:
+            if e.kind == "counter" and e.fields["counter"] == 13:
+                most[e.tid] = max(most[e.tid], e.fields["value"])
+        self.assertEqual(sorted(most.values()), [101 * 56] * 7 + [1009 * 48])
+
     def test_unknown_where_not_all_is_watched(self):
         for options in ([], ["--alloc", "--tid"]):
             with Told("heap_peak") as workload:
@@ -136,6 +147,13 @@ class Cost(Timeline):
 class ByThread(Timeline):
     """tests/workloads/exec_thread.c"""
 
+    def until_done(self, workload):
+        said = b""
+        while b"done\n" not in said:
+            more = os.read(workload.popen.stdout.fileno(), 100)
+            self.assertTrue(more, "it ended early")
+            said += more
+
     def capture(self, *options, args=()):
         with Workload("exec_thread", args, stdin=subprocess.PIPE) as workload:
             tids = collections.defaultdict(list)
@@ -145,9 +163,7 @@ class ByThread(Timeline):
             tool = self.record(workload, *options)
             os.write(workload.popen.stdin.fileno(), b"x")
             workload.popen.stdin.close()
-            said = b""
-            while b"done\n" not in said:
-                said += os.read(workload.popen.stdout.fileno(), 100)
+            self.until_done(workload)
             result, events = self.finish(tool)
             self.assertEqual(result.summary["lost"], 0, result)
             return workload.pid, tids, tool.trace, events
@@ -212,9 +228,7 @@ class ByThread(Timeline):
             wait_until(runs_again, 20, "the exec")
             wait_until(lambda: heap.malloc_byte(workload.pid) == 0xCC, 20, "probes")
             os.write(workload.popen.stdin.fileno(), b"x\n")
-            said = b""
-            while b"done\n" not in said:
-                said += os.read(workload.popen.stdout.fileno(), 100)
+            self.until_done(workload)
             self.assert_ok(ended(tool))
         values = [e.fields["value"] for e in tracefile.Trace(tool.trace).events
                   if e.kind == "counter" and e.fields["counter"] == 2]
