@@ -165,15 +165,22 @@ static void test_told_by_the_exec(void **state)
 	unlink(f.path);
 }
 
-/* Whoever begins to read later finds one thread, of that process; CPUs are written one by one. */
-static void test_read_from_the_middle(void **state)
+/*
+ * Whoever begins to read later finds one thread, of that process; CPUs are written one by one, and the
+ * first's end before the exec or behind it.
+ */
+static void read_from_the_middle(bool apart)
 {
 	struct timeline_filter late = { .from = 20000000000 };
+	struct timeline_totals totals;
 	struct fixture_trace f = { 0 };
+	static struct seen seen;
+	struct trace *t;
 
-	(void)state;
 	begin_call(&f);
 	EVENT(.time = 30, .tid = 10, .cpu = 1, .kind = EVT_SWITCH_OUT, .out = { THREAD_DEAD });
+	if (apart)
+		assert_int_equal(trace_writer_flush(f.w), 0);
 	end_call(&f, 11);
 	EVENT(.time = 70, .tid = 10, .kind = EVT_SWITCH_OUT, .out = { THREAD_SLEEP });
 	assert_int_equal(trace_writer_flush(f.w), 0);
@@ -184,20 +191,22 @@ static void test_read_from_the_middle(void **state)
 		assert_int_equal(trace_writer_flush(f.w), 0);
 	}
 	fixture_trace_finish(&f, 30000000000);
-	{
-		struct timeline_totals totals;
-		static struct seen seen;
-		struct trace *t = fixture_trace_open(&f);
-
-		run(t, &late, &seen, &totals);
-		assert_int_equal(seen.nr_threads, 1);
-		assert_int_equal(seen.threads[0].tid, 10);
-		assert_int_equal(seen.threads[0].end.pid, 10);
-		assert_string_equal(trace_string(t, seen.threads[0].end.name), "second");
-		assert_int_equal(seen.threads[0].end.total[THREAD_SLEEP], 10000000000);
-		trace_close(t);
-	}
+	t = fixture_trace_open(&f);
+	run(t, &late, &seen, &totals);
+	assert_int_equal(seen.nr_threads, 1);
+	assert_int_equal(seen.threads[0].tid, 10);
+	assert_int_equal(seen.threads[0].end.pid, 10);
+	assert_string_equal(trace_string(t, seen.threads[0].end.name), "second");
+	assert_int_equal(seen.threads[0].end.total[THREAD_SLEEP], 10000000000);
+	trace_close(t);
 	unlink(f.path);
+}
+
+static void test_read_from_the_middle(void **state)
+{
+	(void)state;
+	read_from_the_middle(false);
+	read_from_the_middle(true);
 }
 
 int main(void)

@@ -102,7 +102,8 @@ class Figures:
     """Prints each capture's summary."""
 
     def assert_ok(self, result):
-        if result.status == 0:
+        # convert has none
+        if result.status == 0 and re.search(r"=\S+$", result.err.strip()):
             print("      ", " ".join(f"{k}={v}" for k, v in result.summary.items()))
         return super().assert_ok(result)
 
