@@ -59,6 +59,14 @@ static void rise(void)
 		free(before[i]);
 }
 
+FRAME void cannot_grow(void *old)
+{
+	void *grown = realloc(old, too_much);
+
+	check(!grown);
+	free(grown);
+}
+
 static void other_kinds(void)
 {
 	void *kept = calloc(17, 59), *aligned = aligned_alloc(64, 4096), *posix = NULL;
@@ -69,9 +77,8 @@ static void other_kinds(void)
 	free(aligned);
 	free(posix);
 	block = kept;
-	block = realloc(kept, too_much);
-	check(!block);
 	block = kept;
+	cannot_grow(kept);
 	for (int i = 0; i < 7; i++) {
 		block = malloc(0);
 		free(block);
