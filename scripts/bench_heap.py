@@ -155,7 +155,7 @@ def _server_row(tool, windows, hits):
     return row
 
 
-def server_table(settings):
+def heap_server(settings):
     tools = [None, *SERVER_TOOLS, BPFTRACE, HEAPTRACK]
     windows = {tool: [] for tool in tools}
     with Workbench() as bench, placed() as (first, others):
@@ -285,9 +285,17 @@ def costs_table(settings, bench, loop):
     }
 
 
+def heap_loop(settings):
+    with Workbench() as bench:
+        return loop_table(settings, bench)
+
+
+def heap_memory(settings):
+    with Workbench() as bench:
+        return costs_table(settings, bench, Loop(bench, settings))
+
+
 def heap(settings):
     """Its tables, one by one."""
-    with Workbench() as bench:
-        yield loop_table(settings, bench)
-        yield costs_table(settings, bench, Loop(bench, settings))
-    yield server_table(settings)
+    for part in heap_loop, heap_memory, heap_server:
+        yield part(settings)

@@ -10,6 +10,7 @@ them, in a mount namespace of its own.
 import glob
 import os
 import signal
+import time
 
 from bench_bpf import RunTimeStats, find_new, program_ids
 from bench_run import CannotMeasure, find_program, wait_for
@@ -17,6 +18,7 @@ from bench_run import CannotMeasure, find_program, wait_for
 MEMLEAK = "memleak (BCC)"
 PROGRAM = "memleak-bpfcc"
 PROBES = 2 * 9 + 2  # entry and return of what allocates, entry of free and munmap
+ATTEMPTS = 4  # Linux 6.18 refuses a probe (EINVAL) now and then where others were just taken away
 NEVER = "100000"  # seconds until it prints what it has found so far
 
 MODULES = "/lib/modules"
@@ -37,14 +39,13 @@ def _with_headers():
     raise CannotMeasure(f"{PROGRAM} needs kernel headers: scripts/setup bench installs some")
 
 
-def _end_of(path):
+def _last_line(path):
     with open(path, encoding="utf-8", errors="replace") as file:
         lines = file.read().strip().splitlines()
     return lines[-1] if lines else "it said nothing"
 
 
-def start_memleak(bench, pid, probes_of):
-    """Returns the process, with its probes in place. probes_of(process): how many there are."""
+def _start(bench, pid, probes_of):
     path = os.path.join(bench.directory(), "memleak")
     command = [*_with_headers(), find_program(PROGRAM), "-p", str(pid), NEVER]
     with open(path, "wb") as out:
@@ -52,8 +53,18 @@ def start_memleak(bench, pid, probes_of):
     try:
         wait_for(lambda: probes_of(process) >= PROBES, 60, f"{PROGRAM} to attach", process)
     except CannotMeasure as error:
-        raise CannotMeasure(f"{error}: {_end_of(path)}") from error
+        raise CannotMeasure(f"{error}: {_last_line(path)}") from error
     return process
+
+
+def start_memleak(bench, pid, probes_of):
+    """Returns the process, with its probes in place. probes_of(process): how many there are."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _start(bench, pid, probes_of)
+        except CannotMeasure:
+            time.sleep(1)
+    return _start(bench, pid, probes_of)
 
 
 def why_no_memleak(bench, pid, probes_of, work):
