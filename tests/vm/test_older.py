@@ -13,6 +13,7 @@ import re
 import unittest
 
 import test_attach
+import test_flight
 import test_funcs
 import test_heap_counts
 import test_heap_record
@@ -147,6 +148,11 @@ class RequestDetails(Figures, test_requests.Details):
 
 class Timeline(Figures, test_timeline.Known):
     test_counts_of_strace = None  # which the guest does not have
+    test_every_event_in_order = None  # whose clock is a system call here
+
+
+class FlightCrash(Figures, test_flight.Crash):
+    pass
 
 
 class TimelineHeap(Figures, test_timeline_heap.Heap):
@@ -272,6 +278,7 @@ CLASSES = [
     FunctionTimes,
     FunctionValues,
     Callers,
+    FlightCrash,
     Probes,
     ProbedProcesses,
     ProbeFailures,
