@@ -88,7 +88,7 @@ int intern_collect(struct intern *d);
 struct key_thread {
 	uint64_t since, entered, worked; /* times of state, syscall and request */
 	uint64_t taken; /* when it took over its number from another (EVT_EXEC); 0: it did not */
-	uint64_t stack;			 /* its number, not its hash */
+	uint64_t stack; /* its number, not its hash */
 	uint64_t request;
 	uint32_t tid, pid, name;
 	uint32_t syscall; /* + 1 */
