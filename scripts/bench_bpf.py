@@ -131,14 +131,19 @@ def find_new(known, wanted, process, seconds=20, interval=0.001):
 
 
 class EmptyProbes:
-    """A context in which programs that do nothing sit at the entries and returns of a file's code."""
+    """A context in which programs that do nothing sit at the entries and returns of a file's code.
+
+    counters: of each entry the offset of its semaphore, for USDT probes that have one.
+    """
 
     # r0 = 0; exit
     CODE = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
 
-    def __init__(self, pid, path, entries, returns):
+    def __init__(self, pid, path, entries, returns=(), counters=()):
         self._pid, self._path = pid, path.encode() + b"\0"
-        self._sites, self._fds = [(entries, 0), (returns, UPROBE_MULTI_RETURN)], []
+        self._sites = [(entries, counters, 0)] if entries else []
+        self._sites += [(returns, (), UPROBE_MULTI_RETURN)] if returns else []
+        self._fds = []
 
     def __enter__(self):
         code, path = ctypes.create_string_buffer(self.CODE), ctypes.create_string_buffer(self._path)
@@ -148,10 +153,12 @@ class EmptyProbes:
         try:
             program = _bpf(PROG_LOAD, bytearray(attr + struct.pack("I", TRACE_UPROBE_MULTI)))
             self._fds.append(program)
-            for offsets, flags in self._sites:
+            for offsets, counters, flags in self._sites:
                 array = (ctypes.c_uint64 * len(offsets))(*offsets)
+                counted = (ctypes.c_uint64 * len(offsets))(*counters) if counters else None
                 attr = struct.pack("IIII", program, 0, TRACE_UPROBE_MULTI, 0)
-                attr += struct.pack("QQQQIII", ctypes.addressof(path), ctypes.addressof(array), 0, 0,
+                attr += struct.pack("QQQQIII", ctypes.addressof(path), ctypes.addressof(array),
+                                    ctypes.addressof(counted) if counted else 0, 0,
                                     len(offsets), flags, self._pid)
                 self._fds.append(_bpf(LINK_CREATE, bytearray(attr)))
         except OSError as error:

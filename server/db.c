@@ -330,13 +330,50 @@ int db_begin_values(struct db *db, enum db_stmt id, const struct db_value *value
 	return -EIO;
 }
 
+/* Whether anybody listens to how statements end. */
+static bool end_is_told(void)
+{
+	return PROBE_ENABLED(db__stmt__done) || PROBE_ENABLED(db__own__done) ||
+	       PROBE_ENABLED(request__account);
+}
+
 /* Tells the probes that the statement under way takes its first step. */
 static void note_start(struct db *db)
 {
 	db->run.started = true;
 	db->run.rows = 0;
-	db->run.begin = PROBE_TIME(db__stmt__done);
+	db->run.begin = 0;
+	if (end_is_told()) {
+		/* steps of earlier runs, which nobody asked about */
+		sqlite3_stmt_status(db->run.stmt, SQLITE_STMTSTATUS_VM_STEP, 1);
+		db->run.begin = clock_ns();
+	}
 	PROBE(db__stmt__start, probe_request, db->run.id, statements[db->run.id], db->role);
+}
+
+/* Tells them that it has ended. */
+static void note_end(struct db *db)
+{
+	struct probe_stmt done;
+
+	if (!end_is_told())
+		return;
+	done = (struct probe_stmt){
+		.id = db->run.id,
+		.sql = statements[db->run.id],
+		.ns = probe_since(db->run.begin),
+		.rows = db->run.rows,
+		.vm_steps =
+			(uint64_t)sqlite3_stmt_status(db->run.stmt, SQLITE_STMTSTATUS_VM_STEP, 0),
+		.by_loop = db->role == DB_READER,
+	};
+	if (probe_account == NULL)
+		PROBE(db__own__done, done.id, done.sql, db->run.rc, done.rows, done.vm_steps,
+		      done.ns);
+	else if (PROBE_ENABLED(request__account))
+		probe_account_stmt(probe_account, &done);
+	PROBE(db__stmt__done, probe_request, db->run.id, db->run.rc, done.rows, done.vm_steps,
+	      done.ns);
 }
 
 int db_step(struct db *db)
@@ -366,9 +403,7 @@ void db_end(struct db *db)
 	if (stmt == NULL)
 		return;
 	if (db->run.started)
-		PROBE(db__stmt__done, probe_request, db->run.id, db->run.rc, db->run.rows,
-		      (uint64_t)sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, 1),
-		      probe_since(db->run.begin));
+		note_end(db);
 	db->run.started = false;
 	db->run.stmt = NULL;
 	sqlite3_reset(stmt);

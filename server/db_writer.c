@@ -37,10 +37,10 @@ STEP int db_writer_commit(struct db *db, struct job *batch)
 		/* the loop itself, under FAULT_BLOCKING_WRITES, is at work on it already */
 		own = probe_request != job->request_id;
 		if (own)
-			probe_run(job->request_id);
+			probe_run(job->request_id, job->account);
 		job->result = write->apply(db, write);
 		if (own)
-			probe_pause(job->request_id);
+			probe_leave(job->request_id);
 		if (job->result == -EIO || transaction_lost(db)) {
 			err = job->result != 0 ? job->result : -EIO;
 			goto rollback;
@@ -115,6 +115,7 @@ STEP void db_writer_block(struct request *request, struct db_write *write)
 	job->next = NULL;
 	job->request = request;
 	job->request_id = request->id;
+	job->account = &request->account;
 	err = db_writer_commit(request->db, job);
 	job->result = err != 0 ? err : job->result;
 	job->done(job);

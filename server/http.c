@@ -102,6 +102,12 @@ struct request *http_hold(struct request *r)
 	return r;
 }
 
+/* Whether anybody listens to how requests end. */
+static bool end_is_told(void)
+{
+	return PROBE_ENABLED(request__done) || PROBE_ENABLED(request__account);
+}
+
 void http_put(struct request *r)
 {
 	unsigned int flags;
@@ -109,6 +115,11 @@ void http_put(struct request *r)
 	if (--r->refs > 0)
 		return;
 	flags = (r->aborted ? PROBE_ABORTED : 0) | (r->keepalive ? PROBE_KEEPALIVE : 0);
+	if (PROBE_ENABLED(request__account)) {
+		r->account.sending_ns = probe_since(r->account.paused_at);
+		PROBE(request__account, r->id, route_id(r->route), r->status, probe_since(r->begin),
+		      flags, &r->account);
+	}
 	PROBE(request__done, r->id, route_id(r->route), r->status, r->bytes_sent,
 	      probe_since(r->begin), flags);
 	free(r);
@@ -121,7 +132,7 @@ static void on_dispose(void *guard)
 
 	connection_answer_end(r->conn);
 	r->keepalive = r->h2o->http1_is_persistent;
-	r->aborted = PROBE_ENABLED(request__done) && (!r->answered || connection_broken(r->conn));
+	r->aborted = end_is_told() && (!r->answered || connection_broken(r->conn));
 	r->h2o = NULL;
 	http_put(r);
 }
@@ -164,7 +175,9 @@ void http_request_begin(struct request *r, const char *path, size_t len)
 
 	connection_count_request(r->conn, r->body_len);
 	probe_request = r->id;
-	r->begin = PROBE_TIME(request__done);
+	probe_account = &r->account;
+	r->account.size = sizeof(r->account);
+	r->begin = end_is_told() ? clock_ns() : 0;
 	if (!PROBE_ENABLED(request__start))
 		return;
 	if (len >= sizeof(text))

@@ -20,6 +20,7 @@
 
 #include "compiler.h"
 #include "errors.h"
+#include "probes.h"
 #include "values.h"
 
 /* Bodies beyond this are answered 413 without being read. */
@@ -67,7 +68,8 @@ struct request {
 	bool answered, aborted, keepalive;
 	int status;
 	size_t bytes_sent;
-	uint64_t begin; /* for the probes */
+	uint64_t begin; /* for the probes, as the next */
+	struct probe_account account;
 	char id_text[17];
 	char allow[64];
 };

@@ -17,7 +17,7 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
 
 		h2o_linklist_unlink(&job->message.link);
 		mailbox->pending--;
-		probe_run(request->id);
+		probe_run(request->id, &request->account);
 		job->done(job);
 		job_pause(request);
 		http_put(request);
@@ -71,6 +71,7 @@ int job_submit(struct job_queue *queue, struct request *request, struct job *job
 	job->from = request->mailbox;
 	job->request = http_hold(request);
 	job->request_id = request->id;
+	job->account = &request->account;
 	job->queued_at = job->taken_at = 0;
 	request->mailbox->pending++;
 	request->mailbox->outgoing = job;
@@ -97,9 +98,12 @@ void job_pause(struct request *request)
 	struct job *job = request->mailbox->outgoing;
 
 	request->mailbox->outgoing = NULL;
-	probe_pause(request->id);
-	if (job != NULL)
-		release_job(job);
+	if (job == NULL) {
+		probe_pause(request->id);
+		return;
+	}
+	probe_leave(request->id);
+	release_job(job);
 }
 
 /* Tells the probes which jobs were taken. */

@@ -19,6 +19,7 @@
 #include "evloop.h"
 
 struct request;
+struct probe_account;
 
 /* The number of a queue, as the probes give it. */
 enum job_queue_id {
@@ -37,9 +38,13 @@ struct mailbox {
 struct job {
 	h2o_multithread_message_t message;
 	struct job *next;
-	/* whose job it is; nothing of it but request_id may be looked at outside its loop */
+	/*
+	 * Whose job it is. Of it nothing may be looked at outside its loop but its id, and by the
+	 * thread that works on it its account.
+	 */
 	struct request *request;
 	uint64_t request_id;
+	struct probe_account *account;
 	struct mailbox *from;
 	struct job_queue *queue;
 	/* Runs in the submitting loop when the job is back; frees the job. */

@@ -55,9 +55,9 @@ static void *hasher_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "cw-hasher");
 	while ((job = job_take(&hasher->queue, 1)) != NULL) {
-		probe_run(job->request_id);
+		probe_run(job->request_id, job->account);
 		err = run(container_of(job, struct password_job, job));
-		probe_pause(job->request_id);
+		probe_leave(job->request_id);
 		job_reply(job, err);
 	}
 	return NULL;

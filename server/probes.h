@@ -14,8 +14,8 @@
  * request__start (the first, in the loop) or request__run (all others, in whatever thread), and
  * ends with request__pause on the same thread. Between pieces a thread works for no request, and no
  * two threads are ever at work on the same one. So starts + runs = pauses, and each probe with a
- * req_id fires inside of a piece of that request, but for the three that lie between pieces:
- * job__dequeue, job__reply and request__done, the last.
+ * req_id fires inside of a piece of that request, but for the four that lie between pieces:
+ * job__dequeue, job__reply, and at the end request__account and request__done, the last.
  *
  * Where a request is, at every moment exactly one of:
  *
@@ -37,10 +37,15 @@
  * Not in any piece: libh2o's reading and parsing of a request, before request__start; its writing of
  * what the socket did not take at once, while the request is sending; and its tidying up.
  *
- * The default set of a tool that follows requests is request__*, db__stmt__*, db__txn__* and job__*:
- * these tell all of the above. A simple read (GET /rooms) passes five of them: request__start,
- * db__stmt__start, db__stmt__done, request__pause, request__done. All others tell what is done
- * within a piece.
+ * Two sets of probes tell all of the above. Every hit costs the server, so there is one for who
+ * wants it as it happens, and one that tells the same by fewer hits:
+ *
+ *   request__start, request__run, request__pause, request__done, db__stmt__*, db__txn__commit, job__*
+ *   request__start, request__run, request__leave, request__account, db__own__done, db__txn__commit,
+ *   job__*
+ *
+ * A simple read (GET /rooms) passes five of the first, and two of the second: request__start and
+ * request__account. All others tell what is done within a piece.
  *
  * How a statement's time is counted: from its first step to its reset, the making of JSON from its
  * rows included.
@@ -48,6 +53,7 @@
 #ifndef COWORKING_PROBES_H
 #define COWORKING_PROBES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "clock.h"
@@ -110,11 +116,41 @@ DECLARE_PROBE(request__start, uint64_t req_id, uint64_t conn_id, int method, con
 	      int route_id, uint64_t body_len);
 DECLARE_PROBE(request__run, uint64_t req_id);
 DECLARE_PROBE(request__pause, uint64_t req_id);
+/* Right before the pause of every piece but the last one, whose end request__account tells. */
+DECLARE_PROBE(request__leave, uint64_t req_id);
 /* Its answer is made and goes to the socket; bytes of the body. */
 DECLARE_PROBE(response__start, uint64_t req_id, int status, uint64_t bytes);
 /* It is over: sent, or given up. The last probe of a request; duration from request__start. */
 DECLARE_PROBE(request__done, uint64_t req_id, int route_id, int status, uint64_t bytes,
 	      uint64_t dur_ns, unsigned int flags);
+
+/*
+ * What was done for a request, added up while request__account is attached: for who need not know
+ * when. Fires right before request__done; a tool reads it in the process's memory.
+ */
+#define PROBE_ACCOUNT_STMTS 8
+
+struct probe_account {
+	uint32_t size;	   /* of this structure: later versions have more at its end */
+	uint32_t nr_stmts; /* statements told apart below, in the order in which they first ended */
+	uint64_t sending_ns; /* since its last piece ended */
+	uint64_t
+		loop_sql_ns; /* of the statements: in pieces of its loop, by the loop's connection */
+	uint32_t
+		lost_stmts; /* executions of further statements; their time is in loop_sql_ns, too */
+	uint32_t reserved;
+	struct {
+		uint32_t stmt_id;
+		uint32_t count;
+		uint64_t ns, max_ns;
+		uint32_t rows, vm_steps; /* sums, at most UINT32_MAX */
+	} stmts[PROBE_ACCOUNT_STMTS];
+	const char *sql[PROBE_ACCOUNT_STMTS]; /* their texts */
+	uint64_t paused_at;		      /* the server's own */
+};
+
+DECLARE_PROBE(request__account, uint64_t req_id, int route_id, int status, uint64_t dur_ns,
+	      unsigned int flags, const struct probe_account *account);
 
 /* The handler of a route, by its function's name; jobs it submits go on after its return. */
 DECLARE_PROBE(handler__entry, uint64_t req_id, int route_id, const char *name);
@@ -142,6 +178,9 @@ DECLARE_PROBE(json__dump__done, uint64_t req_id, uint64_t len, uint64_t dur_ns);
 DECLARE_PROBE(db__stmt__start, uint64_t req_id, int stmt_id, const char *sql, int role);
 DECLARE_PROBE(db__stmt__done, uint64_t req_id, int stmt_id, int rc, uint64_t rows,
 	      uint64_t vm_steps, uint64_t dur_ns);
+/* The same of a statement that belongs to no request, the writer's own. */
+DECLARE_PROBE(db__own__done, int stmt_id, const char *sql, int rc, uint64_t rows, uint64_t vm_steps,
+	      uint64_t dur_ns);
 /* A transaction of the writer with n_items requests in it; rolled back if result is not 0. */
 DECLARE_PROBE(db__txn__begin, uint64_t txn_id);
 DECLARE_PROBE(db__txn__commit, uint64_t txn_id, unsigned int n_items, uint64_t dur_ns, int result);
@@ -166,23 +205,47 @@ DECLARE_PROBE(server__state, int state, unsigned int connections);
 DECLARE_PROBE(trace__request, uint64_t req_id, const char *user_id);
 
 /*
- * The request that this thread is working on, for probes in places that know of no request; 0 for
- * none. Set by the three below alone.
+ * The request that this thread is working on, for probes in places that know of no request, and its
+ * account; 0 and NULL for none. Set by http_request_begin() and the three below alone.
  */
 extern _Thread_local uint64_t probe_request;
+extern _Thread_local struct probe_account *probe_account;
 
 /* Begins a piece of work. */
-static inline void probe_run(uint64_t req_id)
+static inline void probe_run(uint64_t req_id, struct probe_account *account)
 {
 	probe_request = req_id;
+	probe_account = account;
 	PROBE(request__run, req_id);
 }
 
-/* Ends it. */
+/* Ends the last piece of a request. */
 static inline void probe_pause(uint64_t req_id)
 {
+	if (probe_account != NULL)
+		probe_account->paused_at = PROBE_TIME(request__account);
 	PROBE(request__pause, req_id);
 	probe_request = 0;
+	probe_account = NULL;
 }
+
+/* Ends a piece of a request that others will follow. */
+static inline void probe_leave(uint64_t req_id)
+{
+	PROBE(request__leave, req_id);
+	PROBE(request__pause, req_id);
+	probe_request = 0;
+	probe_account = NULL;
+}
+
+/* A statement that has ended, for the account of this thread's request. */
+struct probe_stmt {
+	uint32_t id;
+	const char *sql;
+	uint64_t ns, rows, vm_steps;
+	bool by_loop; /* by a loop's connection */
+};
+
+void probe_account_stmt(struct probe_account *account, const struct probe_stmt *stmt);
 
 #endif

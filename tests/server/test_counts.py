@@ -89,6 +89,7 @@ class Counts(unittest.TestCase):
             "request__start": total, "response__start": total, "request__done": total,
             "handler__entry": total, "handler__return": total,
             "request__run": 2 * jobs, "request__pause": total + 2 * jobs,
+            "request__leave": 2 * jobs, "request__account": total,
             "job__enqueue": jobs, "job__dequeue": jobs, "job__reply": jobs,
             "auth__start": authorized, "auth__done": authorized,
             "pwhash__start": logins, "pwhash__done": logins,
@@ -99,6 +100,7 @@ class Counts(unittest.TestCase):
             # reads, users, changes; begin and commit
             "db__stmt__start": rooms + authorized + sent["GET /bookings"] + logins + writes +
                                2 * commits,
+            "db__own__done": 2 * commits,
             "db__txn__begin": commits, "trace__request": 1,
         }
         for name in ("json__parse", "json__dump", "db__stmt"):

@@ -17,8 +17,6 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import ROOT, Server, day  # noqa: E402
 from tracer import DECLARED, Counter, Tracer, usdt  # noqa: E402
 
-# Those of a request that come between its pieces of work; all others come inside of one.
-BETWEEN = ("job__dequeue", "job__reply", "request__done")
 WITH_REQUEST = [name for name, args in DECLARED.items() if args[0][1] == "req_id"]
 LOGIN = b'{"username":"demo","password":"demo"}'
 
@@ -36,6 +34,7 @@ class Machine:
         self.loop = {}  # request -> the thread of its loop
         self.queue = {}
         self.answered = {}
+        self.leaves = {}  # request -> whether this piece has told that others will follow
         self.working = collections.defaultdict(int)  # thread -> request, 0 for none
         self.done = collections.Counter()  # transitions
 
@@ -65,7 +64,7 @@ class Machine:
         self.move(event, event.req_id, ("working", event.tid), *allowed)
         self.working[event.tid] = event.req_id
         self.next[event.req_id] = "sending"
-        self.answered[event.req_id] = False
+        self.answered[event.req_id] = self.leaves[event.req_id] = False
 
     def request__start(self, event):
         self.loop[event.req_id] = event.tid
@@ -85,8 +84,15 @@ class Machine:
         self.inside(event)
         self.answered[event.req_id] = True
 
+    def request__leave(self, event):
+        self.inside(event)
+        self.leaves[event.req_id] = True
+
     def request__pause(self, event):
         self.inside(event)
+        last = self.next[event.req_id] == "sending" and event.tid == self.loop[event.req_id]
+        if self.leaves[event.req_id] == last:
+            raise Broken("%r, which is the last: %s" % (event, last))
         self.working[event.tid] = 0
         to = (self.next[event.req_id], None)
         if event.tid != self.loop[event.req_id]:
@@ -114,6 +120,9 @@ class Machine:
         allowed = [("commit", event.tid)] + [("taken", event.tid)] * (event.result != 0)
         for request in shared:
             self.move(event, request, ("reply's turn", event.tid), *allowed)
+
+    def request__account(self, event):
+        self.move(event, event.req_id, ("sending", None), ("sending", None))
 
     def request__done(self, event):
         if not self.answered[event.req_id] and not event.flags & 1:
