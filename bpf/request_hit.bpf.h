@@ -49,7 +49,9 @@ static __always_inline bool is_ours(struct target_ids ids)
 	return targ_tgid ? ids.tgid == targ_tgid : target_lookup(ids) != NULL;
 }
 
-static __always_inline void end_piece(struct request_thread *th, __u32 tid, __u64 t)
+/* Returns the request, NULL if it is not followed. */
+static __always_inline struct request_record *end_piece(struct request_thread *th, __u32 tid,
+							__u64 t)
 {
 	struct request_key key = th->key;
 	struct request_record *r;
@@ -57,11 +59,11 @@ static __always_inline void end_piece(struct request_thread *th, __u32 tid, __u6
 	th->working = 0;
 	r = request_of(&key);
 	if (!r)
-		return;
-	r->hits++;
+		return NULL;
 	add_use(th, r);
 	be_on_cpu(&key, r, tid, t);
 	leave(&key, r, tid, t);
+	return r;
 }
 
 static __always_inline void begin_piece(struct request_thread *th, const struct hit *h)

@@ -24,13 +24,13 @@ struct {
 } own_stmts SEC(".maps");
 
 /* Returns whether user space has it, or will. */
-static __always_inline bool send_text(struct hit *h, __u32 stmt)
+static __always_inline bool send_text(const struct hit *h, __u32 stmt, const void *text)
 {
 	struct request_stmt_key key = { .tgid = h->ids.tgid, .stmt = stmt };
 	struct request_text *e;
 	__u8 one = 1;
 
-	if (h->p->text == REQUEST_NO_ARG || bpf_map_lookup_elem(&texts, &key) ||
+	if (bpf_map_lookup_elem(&texts, &key) ||
 	    bpf_map_update_elem(&texts, &key, &one, BPF_NOEXIST))
 		return true;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
@@ -41,10 +41,20 @@ static __always_inline bool send_text(struct hit *h, __u32 stmt)
 	e->header.type = EVENT_REQUEST_TEXT;
 	e->header.tgid = key.tgid;
 	e->header.arg = stmt;
-	if (bpf_probe_read_user_str(e->text, sizeof(e->text), (void *)arg(h, h->p->text)) < 0)
+	if (bpf_probe_read_user_str(e->text, sizeof(e->text), text) < 0)
 		e->text[0] = 0;
 	bpf_ringbuf_submit(e, BPF_RB_NO_WAKEUP);
 	return true;
+}
+
+/* The thread meets a statement. */
+static __always_inline void note_text(const struct hit *h, struct request_thread *th, __u32 stmt,
+				      const void *text)
+{
+	if (stmt < 64 && th->texts & 1ULL << stmt)
+		return;
+	if (send_text(h, stmt, text) && stmt < 64)
+		th->texts |= 1ULL << stmt;
 }
 
 static __always_inline void on_stmt_begin(struct hit *h)
@@ -55,8 +65,8 @@ static __always_inline void on_stmt_begin(struct hit *h)
 
 	if (!th)
 		return;
-	if ((stmt >= 64 || !(th->texts & 1ULL << stmt)) && send_text(h, stmt) && stmt < 64)
-		th->texts |= 1ULL << stmt;
+	if (h->p->text != REQUEST_NO_ARG)
+		note_text(h, th, stmt, (void *)arg(h, h->p->text));
 	n = th->nr_stmts;
 	if (n < MAX_STMT_DEPTH) {
 		th->stmts[n].began = h->t;
@@ -123,6 +133,17 @@ static __always_inline void add_own_stmt(const struct hit *h, __u32 stmt, __u64 
 	__sync_fetch_and_add(&s->steps, steps);
 	if (ns > s->max_ns)
 		s->max_ns = ns;
+}
+
+/* A statement of no request, told at its end alone. */
+static __always_inline void on_stmt_own(struct hit *h)
+{
+	struct request_thread *th = thread_get(h->ids.tid);
+	__u32 stmt = arg(h, h->p->value);
+
+	if (th && h->p->text != REQUEST_NO_ARG)
+		note_text(h, th, stmt, (void *)arg(h, h->p->text));
+	add_own_stmt(h, stmt, arg(h, h->p->time), arg(h, h->p->rows), arg(h, h->p->steps));
 }
 
 static __always_inline void on_stmt_end(struct hit *h)

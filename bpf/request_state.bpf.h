@@ -33,6 +33,8 @@ __u32 after_piece = STATE_LOOP;
 /* Phases may lie within each other: changes are noted when they come, not afterwards. */
 bool nested_phases;
 bool has_pieces;
+/* When the last piece of a request ended is told at the end of the request. */
+bool by_account;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -56,6 +58,19 @@ static __always_inline void account(__u64 *times, __u32 nr, __u64 old, __u64 t)
 	/* May be negative by what two CPUs' clocks and programs differ; the sum is right. */
 	if (what < nr)
 		__sync_fetch_and_add(&times[what], t - REQUEST_WORD_TIME(old));
+}
+
+/* It was in the state `old` until t. */
+static __always_inline void account_state(struct request_record *r, __u64 old, __u64 t)
+{
+	struct request_past *past;
+
+	account(r->states, STATE_NR, old, t);
+	if (!by_account)
+		return;
+	past = &r->past[__sync_fetch_and_add(&r->nr_past, 1) & (REQUEST_PAST - 1)];
+	past->word = old;
+	past->till = t;
 }
 
 /* Note for the waterfall what begins now. */
@@ -120,7 +135,7 @@ static __always_inline void thread_state(const struct request_key *key, struct r
 			return;
 		if (__sync_val_compare_and_swap(&r->word, old, REQUEST_WORD(t, state)) != old)
 			continue;
-		account(r->states, STATE_NR, old, t);
+		account_state(r, old, t);
 		note_segment(key, r, t, tid, stack);
 		return;
 	}
@@ -168,7 +183,7 @@ static __always_inline void settle(const struct request_key *key, struct request
 			break;
 		if (__sync_val_compare_and_swap(&r->word, old, REQUEST_WORD(t, where)) != old)
 			continue;
-		account(r->states, STATE_NR, old, t);
+		account_state(r, old, t);
 		note_segment(key, r, t, 0, 0);
 		/* Once more: it may have moved on meanwhile. */
 	}
@@ -191,7 +206,7 @@ static __always_inline void take(const struct request_key *key, struct request_r
 	if (next != where)
 		__sync_val_compare_and_swap(&r->where, where, next);
 	old = __sync_lock_test_and_set(&r->word, REQUEST_WORD(t, STATE_ON_CPU));
-	account(r->states, STATE_NR, old, t);
+	account_state(r, old, t);
 	r->pieces++;
 	if (r->last_tid != tid)
 		r->moves++;
@@ -306,7 +321,7 @@ static __always_inline void finish(const struct request_key *key, struct request
 		nr = REQUEST_STMTS;
 	size = offsetof(struct request_record, stmts) + (__u64)nr * sizeof(r->stmts[0]);
 	if (r->flags & REQUEST_NAME_LONG)
-		size = sizeof(*r);
+		size = offsetof(struct request_record, past);
 	if (bpf_ringbuf_output(&records, r, size, wake_flags()))
 		count(REQUESTS_LOST_RING);
 	request_drop(key, r);

@@ -14,7 +14,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "kernel_trim.bpf.h"
-#include "request_sql.bpf.h"
+#include "request_account.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -107,13 +107,16 @@ static __always_inline void on_run(struct hit *h)
 static __always_inline void on_pause(struct hit *h)
 {
 	struct request_thread *th = thread_of(h->ids.tid);
+	struct request_record *r;
 
 	if (!th || !th->working)
 		return;
 	/* By its id, if the probe has that: a pause of another request is none of this piece's. */
 	if (!h->key.by_thread && th->key.id != h->key.id)
 		return;
-	end_piece(th, h->ids.tid, h->t);
+	r = end_piece(th, h->ids.tid, h->t);
+	if (r)
+		r->hits++;
 }
 
 static __always_inline void on_end(struct hit *h)
@@ -143,6 +146,8 @@ static __always_inline void on_end(struct hit *h)
 		r->route = arg(h, h->p->route);
 	r->hits++;
 	be_on_cpu(&h->key, r, h->ids.tid, h->t);
+	if (h->p->account != REQUEST_NO_ARG)
+		use_account(h, th, r);
 	finish(&h->key, r, END_DONE, h->t);
 }
 
@@ -252,6 +257,9 @@ int request_hit(struct pt_regs *ctx)
 	case ROLE_STMT_END:
 		on_stmt_end(&h);
 		break;
+	case ROLE_STMT_OWN:
+		on_stmt_own(&h);
+		break;
 	case ROLE_PHASE_BEGIN:
 	case ROLE_PHASE_END:
 	case ROLE_PHASE_SWITCH:
@@ -325,6 +333,11 @@ int BPF_PROG(request_switch, bool preempt, struct task_struct *prev, struct task
 		th->arrived = 0;
 		if (r && !preempt && prev->__state) {
 			state = STATE_BLOCKED + wait_class(prev);
+			if (by_account && state == STATE_BLOCKED + WAIT_POLL) {
+				/* Back in its loop, which nobody told. */
+				end_piece(th, tid, t);
+				goto next;
+			}
 			r->waits++;
 			if (with_details)
 				stack = wait_stack(ctx, ids_of(prev));
@@ -333,6 +346,7 @@ int BPF_PROG(request_switch, bool preempt, struct task_struct *prev, struct task
 			thread_state(&key, r, tid, STATE_RUNNABLE, t, 0);
 		}
 	}
+next:
 	th = worker(next, &tid);
 	if (th) {
 		if (!t)

@@ -51,6 +51,7 @@ enum request_role {
 	ROLE_REPLY,
 	ROLE_STMT_BEGIN,
 	ROLE_STMT_END,
+	ROLE_STMT_OWN,	   /* a statement of no request has ended */
 	ROLE_COMMIT,	   /* of `value` requests: all that this thread has taken */
 	ROLE_PHASE_BEGIN,  /* phase */
 	ROLE_PHASE_END,	   /* phase */
@@ -72,6 +73,7 @@ enum request_name_kind {
 #define REQUEST_TAG_USED     2
 #define REQUEST_MAX_MORE     16384 /* requests, and threads, that find no room in the arrays */
 #define REQUEST_STMTS	     8	   /* statements that one request's record tells apart */
+#define REQUEST_PAST	     8	   /* a power of two */
 #define REQUEST_TEXT	     512   /* bytes of a statement's text, its NUL included */
 #define REQUEST_NAME	     64	   /* bytes of a name that most fit in */
 #define REQUEST_LONG_NAME    192
@@ -92,8 +94,10 @@ struct request_probe {
 	__u8 value; /* queue, statement, number of requests */
 	__u8 text;  /* a statement's */
 	__u8 rows, steps;
-	__u8 pause_ends; /* of PAUSE: what follows is sending the answer */
+	__u8 time;    /* that it took, in ns; of STMT_OWN */
+	__u8 account; /* of END: a struct request_account; and its last piece has no PAUSE */
 	__u8 nests; /* of BEGIN: a function and its return; calls inside are of the same request */
+	__u8 reserved[3];
 };
 
 /* A request is known by this. */
@@ -119,6 +123,25 @@ struct request_stmt {
 	__u32 count;
 	__u64 ns, max_ns;
 	__u32 rows, steps; /* saturating */
+};
+
+/*
+ * What a program says at a request's end of all that was done for it: coworkingd's struct
+ * probe_account (server/probes.h).
+ */
+struct request_account {
+	__u32 size, nr_stmts;
+	__u64 sending_ns;  /* since its last piece ended */
+	__u64 loop_sql_ns; /* SQL in pieces that are of no phase else */
+	__u32 lost_stmts, reserved;
+	struct request_stmt stmts[REQUEST_STMTS];
+	__u64 sql[REQUEST_STMTS]; /* addresses of their texts */
+};
+
+/* A state that a request was in. */
+struct request_past {
+	__u64 word;
+	__u64 till;
 };
 
 /* How a request came to its end. */
@@ -174,13 +197,16 @@ struct request_record {
 	__u32 lost_stmts; /* executions of statements that had no room */
 	__u32 hits;	  /* of probes on its behalf */
 	__u32 slot;	  /* among `requests`, + 1; 0: it is in `more_requests` */
-	__u8 end;	  /* enum request_end */
+	__u32 nr_past;
+	__u8 end; /* enum request_end */
 	__u8 flags;
 	__u8 nr_stmts;
-	__u8 reserved[5];
+	__u8 reserved;
 	char name[REQUEST_NAME];
 	struct request_stmt stmts[REQUEST_STMTS];
 	char long_name[REQUEST_LONG_NAME];
+	/* Of an open request only: its last states, where its account will correct them. */
+	struct request_past past[REQUEST_PAST];
 };
 
 /* What a request was doing from `at` on. */
@@ -223,7 +249,8 @@ enum request_stat {
 	REQUESTS_LOST_DETAILS, /* details that had no room in the ring or the table */
 	REQUESTS_LOST_OWN,     /* statements of the server's own without room */
 	REQUESTS_STRAY_END,    /* ends of functions that were not begun */
-	REQUESTS_UNREPORTED,   /* switches that the scheduler's notes stood in for */
+	REQUESTS_UNSETTLED, /* requests that changed state too often since their last piece ended */
+	REQUESTS_UNREPORTED, /* switches that the scheduler's notes stood in for */
 	REQUESTS_STATS,
 };
 

@@ -8,13 +8,16 @@ meanwhile meets both. What they differ without any tool is taken off. The second
 the file, so that no probe is in it. bpftrace does the same jobs beside, as far as a script can.
 """
 
+import json
 import os
 import random
 import re
 import shutil
 import signal
+import subprocess
 import time
 
+from bench_bpf import EmptyProbes
 from bench_probes import BATCH, TURN, Reader
 from bench_report import verdict
 from bench_run import CannotMeasure, Workbench, find_program, placed, wait_for
@@ -72,6 +75,41 @@ class Tool:
     def check(self, home):
         """That it saw what it should."""
         raise NotImplementedError
+
+    def window(self, bench, settings, servers):
+        """What a window costs while it is attached."""
+        home = bench.directory()
+        command = self.command(settings, servers.watched.pid, home)
+        with open(os.path.join(home, "log"), "wb") as log:
+            process = bench.spawn(command, stop=signal.SIGINT, stderr=log)
+        self.wait(home, process)
+        costs = servers.window()
+        if process.poll() is not None:
+            raise CannotMeasure(f"{self.name} has ended with status {process.returncode}")
+        began = time.monotonic()
+        bench.stop(process)
+        self.ends.append((time.monotonic() - began) * 1000)
+        self.check(home)
+        return costs
+
+
+class Empty(Tool):
+    """Not a tool: programs that do nothing, at probes that a read passes once each."""
+
+    def __init__(self, *probes):
+        super().__init__(f"empty programs at {len(probes)} of the probes")
+        self._probes = probes
+
+    def window(self, bench, settings, servers):
+        path = os.path.join(settings.build, "coworkingd")
+        command = [os.path.join(settings.build, "periscope"), "probes", path, "--json"]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        usdt = [probe for probe in json.loads(result.stdout)["objects"][0]["usdt"]
+                if probe["name"] in self._probes]
+        self.figures.append(len(usdt))
+        with EmptyProbes(servers.watched.pid, path, [probe["offset"] for probe in usdt],
+                         counters=[probe["semaphore"]["offset"] for probe in usdt]):
+            return servers.window()
 
 
 class Periscope(Tool):
@@ -144,21 +182,7 @@ class Servers:
 
 
 def _window(bench, settings, servers, tool):
-    if not tool:
-        return servers.window()
-    home = bench.directory()
-    command = tool.command(settings, servers.watched.pid, home)
-    with open(os.path.join(home, "log"), "wb") as log:
-        process = bench.spawn(command, stop=signal.SIGINT, stderr=log)
-    tool.wait(home, process)
-    costs = servers.window()
-    if process.poll() is not None:
-        raise CannotMeasure(f"{tool.name} has ended with status {process.returncode}")
-    began = time.monotonic()
-    bench.stop(process)
-    tool.ends.append((time.monotonic() - began) * 1000)
-    tool.check(home)
-    return costs
+    return tool.window(bench, settings, servers) if tool else servers.window()
 
 
 def _rounds(bench, settings, servers, tools, section):
@@ -196,7 +220,7 @@ def _row(tool, costs, bare):
         "with": spread(watched / 1000 for _, watched in costs),
         "added": median(added),
         "interval": f"{low:+.2f} to {high:+.2f}",
-        "ends": median(tool.ends),
+        "ends": median(tool.ends) if tool.ends else None,
         "pairs": len(costs),
     }
     if tool.figures:
@@ -231,8 +255,10 @@ def _section(settings, name, title, tools, notes):
 def requests(settings):
     tools = [
         Periscope("requests", figure="hits", target=TARGET_US),
+        Empty("request__start", "request__account"),
         Periscope("requests", "--phases", figure="hits"),
         Periscope("requests", "--slow", "1s", figure="hits"),
+        Empty("request__start", "db__stmt__start", "db__stmt__done", "request__pause", "request__done"),
         Periscope("requests", "--syscalls", figure="hits"),
         Periscope("requests", "--alloc", figure="hits"),
         Bpftrace("the same probes", REQUESTS_SCRIPT),

@@ -205,6 +205,8 @@ static void fill_summary(struct summary *s, const struct capture_requests_stats 
 		summary_u64(s, "stray-returns", st->stray_ends);
 	if (st->unreported)
 		summary_u64(s, "unreported", st->unreported);
+	if (st->unsettled)
+		summary_u64(s, "unsettled", st->unsettled);
 	if (st->inconsistent)
 		summary_u64(s, "inconsistent", st->inconsistent);
 	if (st->damaged)

@@ -10,11 +10,15 @@ import json
 import os
 import re
 import signal
+import socket
+import threading
+import time
 
 import servers
 
 from heap import malloc_byte
-from harness import WORKLOADS, LiveTest, Tool, Workload, periscope, stolen_ns, wait_until
+from harness import (WORKLOADS, LiveTest, Tool, Workload, periscope, read_stat, stolen_ns,
+                     wait_until)
 
 POINTS = ["--request", "work:begin(arg1,arg2:str)", "work:end(arg1,arg2:status)"]
 PIECES = ["--run", "work:run(arg1)", "--pause", "work:pause(arg1)"]
@@ -37,7 +41,7 @@ class Requests(LiveTest):
 
     def workload(self, kind, count, *args, points=(*POINTS, *PIECES)):
         # Where the kernel keeps a switch to itself, its time and its stack are nobody's: once more.
-        for _ in range(3):
+        for _ in range(10):
             self.stolen = stolen_ns()
             result, report = self.capture(*points, *args, "--", WORKLOAD, "0", kind, str(count))
             self.stolen = stolen_ns() - self.stolen
@@ -322,13 +326,79 @@ class Coworkingd(Requests):
         self.assertEqual(calls["SELECT", "GET /rooms"], sent["GET /rooms"])
         self.assertEqual(calls["COMMIT", "(no request's)"], calls["BEGIN", "(no request's)"])
 
-    def test_simple_read_costs_five_hits(self):
+    def test_hits_of_a_simple_read(self):
         server = servers.coworkingd(self)
-        result, report, sent = self.watch_load(server, ["reads", "--seconds", "1"])
-        self.assert_all(result, report, sent)
-        for row in self.table(report, "use", "use"):
-            if row["route"].startswith("GET /rooms"):
-                self.assertEqual(row["hits"], 5 * row["requests"], row)
+        for args, hits in (([], 2), (["--slow", "100s"], 5)):
+            result, report, sent = self.watch_load(server, ["reads", "--seconds", "1"], *args)
+            self.assert_all(result, report, sent)
+            for row in self.table(report, "use", "use"):
+                if row["route"].startswith("GET /rooms"):
+                    self.assertEqual(row["hits"], hits * row["requests"], row)
+
+    def test_the_account_tells_what_the_probes_tell(self):
+        """Two captures of the same requests, the one by the server's account, the other as it happens."""
+        server = servers.coworkingd(self)
+
+        def both():
+            return self.watch_load(server, ["mix", "--seconds", "2"])
+
+        all_told, as_it_happens, (by_account, account, sent) = self.watch_while(
+            "requests", both, "-p", server.process.pid, "--slow", "100s")
+        for result, report in ((by_account, account), (all_told, as_it_happens)):
+            self.assert_all(result, report, sent)
+            self.assertNotIn("unreadable-arguments", result.summary)
+            # Only if its loop lost its CPU time and again while an answer was sent.
+            self.assertLess(result.summary.get("unsettled", 0), result.summary["requests"] / 100)
+        self.assertLess(by_account.summary["hits"], all_told.summary["hits"])
+        tables = []
+        for report in (account, as_it_happens):
+            keys = ("route", "status_2xx", "status_4xx", "aborted")
+            routes = [[row[key] for key in keys] for row in self.table(report, "routes")]
+            use = [[row[key] for key in ("route", "requests", "pieces", "moves")]
+                   for row in self.table(report, "use", "use")]
+            sql = [[row[key] for key in ("statement", "route", "calls", "rows", "steps")]
+                   for row in self.table(report, "statements", "sql")]
+            tables.append([sorted(routes), sorted(use), sorted(sql)])
+        self.assertEqual(*tables)
+
+    def test_an_answer_that_nobody_reads(self):
+        """It is being sent meanwhile, whatever its loop does; and is told of at its end."""
+        server = servers.coworkingd(self)
+        count, wait = 4000, 0.3
+        request = b"GET /rooms HTTP/1.1\r\nHost: x\r\n"
+        data = (request + b"\r\n") * (count - 1) + request + b"Connection: close\r\n\r\n"
+
+        def asleep():
+            tids = os.listdir(f"/proc/{server.process.pid}/task")
+            return all(read_stat(f"{server.process.pid}/task/{tid}")[0] == "S" for tid in tids)
+
+        def read_late():
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.connect(("127.0.0.1", server.port))
+                client.setblocking(False)
+                sent = 0
+                while sent < len(data):
+                    try:
+                        sent += client.send(data[sent:])
+                    except BlockingIOError:
+                        break
+                # It has requests to read, and nothing to do but to wait for us.
+                client.settimeout(60)
+                wait_until(lambda: asleep() and client.recv(1, socket.MSG_PEEK) and asleep(), 30,
+                           "the server to wait")
+                time.sleep(wait)
+                rest = threading.Thread(target=client.sendall, args=(data[sent:],))
+                rest.start()
+                while client.recv(1 << 20):
+                    pass
+                rest.join()
+
+        result, report, _ = self.watch_while("requests", read_late, "-p", server.process.pid)
+        states, _ = self.assert_all(result, report, {"GET /rooms": count})
+        self.assertGreaterEqual(self.routes(report)["GET /rooms"]["max_ns"], wait * 1e9)
+        self.assertGreaterEqual(states["sending"], wait * 1e9)
+        self.assertEqual(states["poll"], 0)
 
     def test_phases(self):
         server = servers.coworkingd(self)

@@ -146,15 +146,23 @@ static void points_that_go_together(void **state)
 
 static void presets(void **state)
 {
-	struct request_points few = { 0 }, many = { 0 };
+	struct request_points few = { 0 }, some = { 0 }, many = { 0 };
 
 	(void)state;
 	assert_int_equal(nr_request_presets, 2);
-	assert_int_equal(request_preset_points(&few, &request_presets[0], false), 0);
-	assert_int_equal(request_preset_points(&many, &request_presets[0], true), 0);
+	assert_int_equal(request_preset_points(&few, &request_presets[0], REQUEST_BY_ACCOUNT), 0);
+	assert_int_equal(request_preset_points(&some, &request_presets[0], REQUEST_AS_IT_HAPPENS),
+			 0);
+	assert_int_equal(request_preset_points(&many, &request_presets[0], REQUEST_WITH_PHASES), 0);
 	assert_string_equal(few.items[0].pattern, "coworking:request__start");
 	assert_true(few.has_pieces && few.has_phases && few.has_routes);
-	assert_true(few.nr < many.nr);
+	assert_true(few.nr < some.nr && some.nr < many.nr);
+	assert_true(few.by_account && !some.by_account && !many.by_account);
+	request_points_release(&few);
+	request_points_release(&some);
+	/* Who has none is probed as it happens. */
+	assert_int_equal(request_preset_points(&few, &request_presets[1], REQUEST_BY_ACCOUNT), 0);
+	assert_true(few.nr == 2 && !few.by_account);
 	request_points_release(&few);
 	request_points_release(&many);
 }

@@ -162,6 +162,15 @@ static int load(struct capture_requests *c)
 	return 0;
 }
 
+/* By fewer hits, where not each moment matters. */
+static enum request_probing probing_of(const struct capture_requests_options *o)
+{
+	if (o->phases)
+		return REQUEST_WITH_PHASES;
+	return o->nr_details || o->allocs || o->syscalls ? REQUEST_AS_IT_HAPPENS
+							 : REQUEST_BY_ACCOUNT;
+}
+
 struct capture_requests *capture_requests_new(struct capture_requests_options *o)
 {
 	struct capture_requests *c = calloc(1, sizeof(*c));
@@ -177,7 +186,7 @@ struct capture_requests *capture_requests_new(struct capture_requests_options *o
 	watch_init(&c->watch);
 	request_probes_init(&c->probes);
 	c->probes.points = o->points;
-	c->probes.phases = o->phases;
+	c->probes.probing = probing_of(o);
 	c->probes.force_returns = o->force_returns;
 	c->probes.pid = o->only ? o->only : -1;
 	c->allocs.alloc_only = true;
@@ -226,6 +235,7 @@ static void use_points(struct capture_requests *c)
 				tables[i]->unnamed = points->items[j].pattern;
 	}
 	c->bpf->bss->has_pieces = points->has_pieces;
+	c->bpf->bss->by_account = points->by_account;
 	c->bpf->bss->nested_phases = c->o.phases || c->o.nr_details;
 	c->bpf->data->after_piece = points->sends_after ? STATE_SEND : STATE_LOOP;
 }
@@ -471,6 +481,7 @@ void capture_requests_stats(struct capture_requests *c, struct capture_requests_
 	*ret = (struct capture_requests_stats){
 		.requests = requests_count(c),
 		.unreported = stat_of(c, REQUESTS_UNREPORTED),
+		.unsettled = stat_of(c, REQUESTS_UNSETTLED),
 		.no_start = stat_of(c, REQUESTS_NO_START),
 		.open = c->nr_open,
 		.reused = c->total.reused + c->interval.reused,

@@ -49,6 +49,7 @@ struct capture_requests_options {
 struct capture_requests_stats {
 	uint64_t requests;   /* seen from beginning to end */
 	uint64_t unreported; /* switches and wake-ups that the scheduler's own notes stood in for */
+	uint64_t unsettled;  /* some of whose sending counts as work */
 	uint64_t no_start;   /* ended, but began before the capture */
 	uint64_t open;	     /* begun and not ended when the capture was */
 	uint64_t reused;     /* whose id began anew before an end was seen */

@@ -12,30 +12,36 @@ struct request_preset_row {
 	const char *name;
 	enum request_role role;
 	enum requests_phase phase;
-	bool for_phases; /* only with --phases */
+	enum { ALWAYS, ONLY_PHASES, NO_ACCOUNT, ONLY_ACCOUNT } when; /* of enum request_probing */
 	/* Arguments, 0 for none. */
-	__u8 key, name_arg, route, method, status, flags, value, text, rows, steps;
+	__u8 key, name_arg, route, method, status, flags, value, text, rows, steps, time, account;
 };
 
 /* coworkingd: server/probes.h */
 static const struct request_preset_row coworking[] = {
 	{ "request__start", ROLE_BEGIN, .key = 1, .method = 3, .name_arg = 4, .route = 5 },
 	{ "request__run", ROLE_RUN, .key = 1 },
-	{ "request__pause", ROLE_PAUSE, .key = 1 },
-	{ "request__done", ROLE_END, .key = 1, .status = 3, .flags = 6 },
+	{ "request__pause", ROLE_PAUSE, .when = NO_ACCOUNT, .key = 1 },
+	{ "request__leave", ROLE_PAUSE, .when = ONLY_ACCOUNT, .key = 1 },
+	{ "request__done", ROLE_END, .when = NO_ACCOUNT, .key = 1, .status = 3, .flags = 6 },
+	{ "request__account", ROLE_END, .when = ONLY_ACCOUNT, .key = 1, .status = 3, .flags = 5,
+	  .account = 6 },
 	{ "job__enqueue", ROLE_ENQUEUE, .key = 1, .value = 2 },
 	{ "job__dequeue", ROLE_DEQUEUE, .key = 1, .value = 2 },
 	{ "job__reply", ROLE_REPLY, .key = 1, .value = 2 },
-	{ "db__stmt__start", ROLE_STMT_BEGIN, .key = 1, .value = 2, .text = 3 },
-	{ "db__stmt__done", ROLE_STMT_END, .key = 1, .value = 2, .rows = 4, .steps = 5 },
+	{ "db__stmt__start", ROLE_STMT_BEGIN, .when = NO_ACCOUNT, .key = 1, .value = 2, .text = 3 },
+	{ "db__stmt__done", ROLE_STMT_END, .when = NO_ACCOUNT, .key = 1, .value = 2, .rows = 4,
+	  .steps = 5 },
+	{ "db__own__done", ROLE_STMT_OWN, .when = ONLY_ACCOUNT, .value = 1, .text = 2, .rows = 4,
+	  .steps = 5, .time = 6 },
 	{ "db__txn__commit", ROLE_COMMIT, .value = 2 },
-	{ "auth__start", ROLE_PHASE_BEGIN, PHASE_AUTH, true, .key = 1 },
-	{ "auth__done", ROLE_PHASE_END, PHASE_AUTH, true, .key = 1 },
-	{ "json__parse__start", ROLE_PHASE_BEGIN, PHASE_PARSE, true, .key = 1 },
-	{ "json__parse__done", ROLE_PHASE_END, PHASE_PARSE, true, .key = 1 },
-	{ "json__dump__start", ROLE_PHASE_BEGIN, PHASE_JSON, true, .key = 1 },
-	{ "json__dump__done", ROLE_PHASE_END, PHASE_JSON, true, .key = 1 },
-	{ "response__start", ROLE_PHASE_SWITCH, PHASE_SEND, true, .key = 1 },
+	{ "auth__start", ROLE_PHASE_BEGIN, PHASE_AUTH, ONLY_PHASES, .key = 1 },
+	{ "auth__done", ROLE_PHASE_END, PHASE_AUTH, ONLY_PHASES, .key = 1 },
+	{ "json__parse__start", ROLE_PHASE_BEGIN, PHASE_PARSE, ONLY_PHASES, .key = 1 },
+	{ "json__parse__done", ROLE_PHASE_END, PHASE_PARSE, ONLY_PHASES, .key = 1 },
+	{ "json__dump__start", ROLE_PHASE_BEGIN, PHASE_JSON, ONLY_PHASES, .key = 1 },
+	{ "json__dump__done", ROLE_PHASE_END, PHASE_JSON, ONLY_PHASES, .key = 1 },
+	{ "response__start", ROLE_PHASE_SWITCH, PHASE_SEND, ONLY_PHASES, .key = 1 },
 };
 
 /* PostgreSQL's manual, "Dynamic Tracing": a backend is one thread. */
@@ -51,6 +57,7 @@ const struct request_preset request_presets[] = {
 	{
 		.provider = "coworking",
 		.begin = "request__start",
+		.account = "request__account",
 		.rows = coworking,
 		.nr_rows = ARRAY_SIZE(coworking),
 		.has_phases = true,
@@ -92,6 +99,8 @@ static int add_row(struct request_points *l, const char *provider,
 			.text = from_zero(row->text),
 			.rows = from_zero(row->rows),
 			.steps = from_zero(row->steps),
+			.time = from_zero(row->time),
+			.account = from_zero(row->account),
 		},
 	};
 
@@ -100,13 +109,31 @@ static int add_row(struct request_points *l, const char *provider,
 	return request_points_add(l, &p);
 }
 
-int request_preset_points(struct request_points *l, const struct request_preset *p, bool phases)
+static bool is_wanted(const struct request_preset_row *row, enum request_probing probing)
+{
+	switch (row->when) {
+	case ONLY_PHASES:
+		return probing == REQUEST_WITH_PHASES;
+	case NO_ACCOUNT:
+		return probing != REQUEST_BY_ACCOUNT;
+	case ONLY_ACCOUNT:
+		return probing == REQUEST_BY_ACCOUNT;
+	default:
+		return true;
+	}
+}
+
+int request_preset_points(struct request_points *l, const struct request_preset *p,
+			  enum request_probing probing)
 {
 	int err = 0;
 
+	if (probing == REQUEST_BY_ACCOUNT && !p->account)
+		probing = REQUEST_AS_IT_HAPPENS;
 	for (size_t i = 0; i < p->nr_rows && !err; i++)
-		if (phases || !p->rows[i].for_phases)
+		if (is_wanted(&p->rows[i], probing))
 			err = add_row(l, p->provider, &p->rows[i]);
+	l->by_account = probing == REQUEST_BY_ACCOUNT;
 	l->has_phases = p->has_phases;
 	l->has_routes = p->has_routes;
 	l->sends_after = p->sends_after;

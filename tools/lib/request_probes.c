@@ -104,9 +104,9 @@ static int add_site(struct scan *s, bool returns, const struct attach_site *site
 static bool check_arguments(struct request_probes *p, const struct usdt_probe *u,
 			    struct request_probe *probe)
 {
-	__u8 *args[] = { &probe->name,	&probe->route, &probe->method, &probe->status,
-			 &probe->flags, &probe->value, &probe->text,   &probe->rows,
-			 &probe->steps, &probe->key };
+	__u8 *args[] = { &probe->name,	&probe->route, &probe->method,	&probe->status,
+			 &probe->flags, &probe->value, &probe->text,	&probe->rows,
+			 &probe->steps, &probe->time,  &probe->account, &probe->key };
 	bool usable = true;
 
 	for (size_t i = 0; i < ARRAY_SIZE(args); i++) {
@@ -306,11 +306,22 @@ static int attach_list(struct scan *s, struct attach_site *sites, size_t n, bool
 	return 0;
 }
 
+static bool has_probe(const struct scan *s, const struct request_preset *preset, const char *name)
+{
+	char pattern[128];
+
+	snprintf(pattern, sizeof(pattern), "%s:%s", preset->provider, name);
+	for (size_t i = 0; i < s->usdt.nr; i++)
+		if (usdt_matches(&s->usdt.items[i], pattern))
+			return true;
+	return false;
+}
+
 /* Without points of the user's: are these the probes of a program that we know? */
 static int choose_preset(struct scan *s)
 {
 	struct request_probes *p = s->p;
-	char pattern[128];
+	enum request_probing probing = p->probing;
 	int err = 0;
 
 	for (size_t i = 0; i < nr_request_presets && !p->points.nr; i++) {
@@ -318,14 +329,15 @@ static int choose_preset(struct scan *s)
 
 		if (p->other_preset && !strcmp(p->other_preset, preset->provider))
 			continue;
-		snprintf(pattern, sizeof(pattern), "%s:%s", preset->provider, preset->begin);
-		for (size_t j = 0; j < s->usdt.nr; j++) {
-			if (!usdt_matches(&s->usdt.items[j], pattern))
-				continue;
-			p->preset = true;
-			err = request_preset_points(&p->points, preset, p->phases);
-			break;
-		}
+		if (!has_probe(s, preset, preset->begin))
+			continue;
+		/* One of an earlier version may have none. */
+		if (probing == REQUEST_BY_ACCOUNT && preset->account &&
+		    !has_probe(s, preset, preset->account))
+			probing = REQUEST_AS_IT_HAPPENS;
+		p->preset = true;
+		err = request_preset_points(&p->points, preset, probing);
+		break;
 	}
 	return err ? fail(p, err, "out of memory") : 0;
 }

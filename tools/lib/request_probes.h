@@ -25,8 +25,8 @@ struct request_probes {
 	const char *other_preset; /* its provider's probes are somebody else's; NULL: none */
 	pid_t pid;		  /* of the only process; -1: all that map a file */
 	bool force_returns;
-	bool phases;	/* of a preset: those, too, that only tell phases apart */
-	uint32_t roles; /* only points of these roles, a bit each; 0: of all */
+	enum request_probing probing; /* of a preset */
+	uint32_t roles;		      /* only points of these roles, a bit each; 0: of all */
 	/* The user's points, or empty: those of the first preset whose probes are found. */
 	struct request_points points;
 	bool preset; /* they are a preset's */

@@ -330,7 +330,8 @@ static void add_sql(struct report_section *section, const struct request_table *
 static bool has_sql(const struct request_points *points)
 {
 	for (size_t i = 0; i < points->nr; i++)
-		if (points->items[i].probe.role == ROLE_STMT_END)
+		if (points->items[i].probe.role == ROLE_STMT_END ||
+		    points->items[i].probe.role == ROLE_STMT_OWN)
 			return true;
 	return false;
 }

@@ -26,6 +26,8 @@ static struct request_probe probe_of(enum request_role role)
 		.text = NO,
 		.rows = NO,
 		.steps = NO,
+		.time = NO,
+		.account = NO,
 	};
 }
 

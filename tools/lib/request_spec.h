@@ -46,6 +46,7 @@ struct request_points {
 	bool has_pieces;	    /* RUN and PAUSE are among them */
 	bool has_phases;	    /* phases other than PHASE_OTHER may occur */
 	bool has_routes;	    /* route numbers, to be named by their paths */
+	bool by_account;	    /* the end of a last piece is told with the request's */
 	bool sends_after;	    /* between pieces, in no queue, an answer is being sent */
 	const char *const *methods; /* names of the numbers in `method`; NULL: there is none */
 	size_t nr_methods;
@@ -67,15 +68,25 @@ struct request_preset {
 	const char *begin;    /* the one that begins a request: if it is there, so is the program */
 	const struct request_preset_row *rows; /* private */
 	size_t nr_rows;
+	const char *
+		account; /* the probe that tells the rest at a request's end; NULL: there is none */
 	bool has_phases, has_routes, sends_after;
 	const char *const *methods;
 	size_t nr_methods;
 };
 
+/* Which of a preset's probes. */
+enum request_probing {
+	REQUEST_AS_IT_HAPPENS,
+	REQUEST_WITH_PHASES, /* also those that only tell phases apart */
+	REQUEST_BY_ACCOUNT,  /* the fewest; of a preset without an account as it happens */
+};
+
 extern const struct request_preset request_presets[];
 extern const size_t nr_request_presets;
 
-/* Append a preset's points; phases: also those that tell phases apart. Returns 0 or -ENOMEM. */
-int request_preset_points(struct request_points *l, const struct request_preset *p, bool phases);
+/* Append a preset's points. Returns 0 or -ENOMEM. */
+int request_preset_points(struct request_points *l, const struct request_preset *p,
+			  enum request_probing probing);
 
 #endif

@@ -266,7 +266,7 @@ int request_table_add(struct request_table *t, const struct request_record *r, s
 
 	if (size >= least && r->nr_stmts <= REQUEST_STMTS)
 		least = r->flags & REQUEST_NAME_LONG
-				? sizeof(*r)
+				? offsetof(struct request_record, past)
 				: offsetof(struct request_record, stmts[r->nr_stmts]);
 	if (size < least || r->nr_stmts > REQUEST_STMTS) {
 		t->damaged++;
