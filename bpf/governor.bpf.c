@@ -18,6 +18,13 @@ struct {
 	__type(value, __u64);
 } hits SEC(".maps");
 
+/* What a return takes is felt, and not counted again. */
+SEC("uprobe")
+int governor_return(struct pt_regs *ctx)
+{
+	return 0;
+}
+
 SEC("uprobe")
 int governor_hit(struct pt_regs *ctx)
 {

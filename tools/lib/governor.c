@@ -16,7 +16,6 @@
 
 #define MAX_CPUS    1024
 #define ENOUGH_HITS 500 /* to compare CPU times by */
-#define MAX_DEARER  4.0 /* beyond that the windows were of different work */
 
 struct count {
 	struct governor_bpf *bpf;
@@ -46,19 +45,31 @@ static int load(struct count *c, size_t n)
 	err = bpf_map__set_max_entries(c->bpf->maps.hits, (uint32_t)n);
 	if (!err)
 		err = attach_prepare(c->bpf->progs.governor_hit);
+	if (!err)
+		err = attach_prepare(c->bpf->progs.governor_return);
 	return err ? err : governor_bpf__load(c->bpf);
 }
 
-/* Those probes that are units of work, or those that are not. */
-static int attach(struct count *c, const struct governor_probe *probes, size_t n, bool units)
+enum sites { UNITS, OTHERS, RETURNS };
+
+static bool is_among(const struct governor_probe *p, enum sites which)
 {
-	struct attach_to to = { .prog_fd = bpf_program__fd(c->bpf->progs.governor_hit) };
+	if (which == RETURNS)
+		return p->returns || p->may_return;
+	return p->unit == (which == UNITS);
+}
+
+static int attach(struct count *c, const struct governor_probe *probes, size_t n, enum sites which)
+{
+	const struct bpf_program *prog = which == RETURNS ? c->bpf->progs.governor_return
+							  : c->bpf->progs.governor_hit;
+	struct attach_to to = { .prog_fd = bpf_program__fd(prog), .returns = which == RETURNS };
 	struct attach_site *sites = calloc(n + 1, sizeof(*sites));
 	size_t nr = 0;
 	int err = sites ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < n && err >= 0; i++) {
-		if (probes[i].unit == units) {
+		if (is_among(&probes[i], which)) {
 			sites[nr++] =
 				(struct attach_site){ .offset = probes[i].offset, .cookie = i };
 			to.elf = probes[i].elf;
@@ -97,13 +108,16 @@ static uint64_t price_of_count(const struct governor_probe *p)
 	return p->stepped ? prices.stepped_ns : prices.emulated_ns;
 }
 
+static uint64_t price_of_return(void)
+{
+	if (prices.returning_ns < prices.emulated_ns)
+		return 0;
+	return prices.returning_ns - prices.emulated_ns;
+}
+
 static uint64_t price_of(const struct governor_probe *p)
 {
-	uint64_t ns = price_of_count(p) + p->program_ns;
-
-	if (p->returns && prices.returning_ns > prices.emulated_ns)
-		ns += prices.returning_ns - prices.emulated_ns;
-	return ns;
+	return price_of_count(p) + (p->returns ? price_of_return() : 0) + p->program_ns;
 }
 
 void governor_again(const struct governor_probe *probes, size_t n, struct governor_estimate *e)
@@ -118,15 +132,9 @@ void governor_again(const struct governor_probe *probes, size_t n, struct govern
 	e->overhead = e->added_ns ? 100.0 * added / (double)MAX(e->cpu_ns, 1) : 0.0;
 }
 
-/* What was seen in one window. */
-struct window {
-	uint64_t ns, cpu_ns;
-	uint64_t units, others;		    /* hits */
-	uint64_t units_price, others_price; /* of these on ourselves, ns in all */
-};
-
+/* all: the others and the returns are there, too. */
 static void look(struct count *c, struct governor_probe *probes, size_t n, const pid_t *pids,
-		 size_t nr_pids, struct window *ret)
+		 size_t nr_pids, bool all, struct governor_window *ret)
 {
 	struct timespec time = { .tv_nsec = GOVERNOR_WINDOW_NS };
 	uint64_t began = now_ns(), cpu = cpu_ns(pids, nr_pids);
@@ -135,32 +143,37 @@ static void look(struct count *c, struct governor_probe *probes, size_t n, const
 		probes[i].hits = 0;
 	add_hits(c, probes, n, true);
 	nanosleep(&time, NULL);
-	*ret = (struct window){ .cpu_ns = cpu_ns(pids, nr_pids) - cpu, .ns = now_ns() - began };
+	*ret = (struct governor_window){ .cpu_ns = cpu_ns(pids, nr_pids) - cpu,
+					 .ns = now_ns() - began };
 	add_hits(c, probes, n, false);
 	for (size_t i = 0; i < n; i++) {
 		*(probes[i].unit ? &ret->units : &ret->others) += probes[i].hits;
-		*(probes[i].unit ? &ret->units_price : &ret->others_price) +=
+		*(probes[i].unit ? &ret->units_ns : &ret->others_ns) +=
 			probes[i].hits * price_of_count(&probes[i]);
+		if (!all || !is_among(&probes[i], RETURNS))
+			continue;
+		ret->others += probes[i].hits;
+		ret->others_ns += probes[i].hits * price_of_return();
 	}
 }
 
-/* How much dearer the others' hits were in the target than on ourselves. */
-static double compare(const struct window *units, const struct window *all)
+double governor_dearer(const struct governor_window *units, const struct governor_window *all)
 {
 	double without, with, dearer;
 
-	if (units->units < ENOUGH_HITS || all->units < ENOUGH_HITS || all->others < ENOUGH_HITS)
-		return 1;
+	if (units->units < ENOUGH_HITS || all->units < ENOUGH_HITS || all->others < ENOUGH_HITS ||
+	    !all->others_ns)
+		return 0;
 	without = (double)units->cpu_ns / (double)units->units;
 	with = (double)all->cpu_ns / (double)all->units;
-	dearer = (with - without) * (double)all->units / (double)all->others_price;
-	return MIN(MAX(dearer, 1.0), MAX_DEARER);
+	dearer = (with - without) * (double)all->units / (double)all->others_ns;
+	return MIN(MAX(dearer, 1.0), GOVERNOR_MAX_DEARER);
 }
 
 int governor_measure(struct governor_probe *probes, size_t n, const pid_t *pids, size_t nr_pids,
 		     struct governor_estimate *ret)
 {
-	struct window units = { 0 }, all = { 0 };
+	struct governor_window units = { 0 }, all = { 0 };
 	struct governor_estimate e;
 	struct count c = { 0 };
 	uint64_t counting;
@@ -170,27 +183,38 @@ int governor_measure(struct governor_probe *probes, size_t n, const pid_t *pids,
 	if (!err)
 		err = load(&c, MAX(n, 1));
 	if (!err)
-		err = attach(&c, probes, n, true);
+		err = attach(&c, probes, n, UNITS);
 	if (!err)
-		look(&c, probes, n, pids, nr_pids, &units);
+		look(&c, probes, n, pids, nr_pids, false, &units);
 	if (!err)
-		err = attach(&c, probes, n, false);
+		err = attach(&c, probes, n, OTHERS);
 	if (!err)
-		look(&c, probes, n, pids, nr_pids, &all);
+		err = attach(&c, probes, n, RETURNS);
+	if (!err)
+		look(&c, probes, n, pids, nr_pids, true, &all);
 	attach_release(&c.attach);
 	governor_bpf__destroy(c.bpf);
 	if (err)
 		return err;
 	e = (struct governor_estimate){
 		.window_ns = all.ns,
-		.hits = all.units + all.others,
 		.cpu_ns = all.cpu_ns,
-		.dearer = compare(&units, &all),
+		.dearer = governor_dearer(&units, &all),
 	};
-	counting = (uint64_t)(e.dearer * (double)(all.units_price + all.others_price));
+	for (size_t i = 0; i < n; i++)
+		e.hits += probes[i].hits;
+	if (e.dearer == 0) {
+		e.dearer = 1;
+		e.at_least = e.hits > 0;
+	}
+	counting = (uint64_t)(e.dearer * (double)(all.units_ns + all.others_ns));
 	/* Below a tenth the rest is no longer a difference that can be told from 0. */
-	e.at_least = counting > e.cpu_ns - e.cpu_ns / 10;
-	e.cpu_ns = e.at_least ? e.cpu_ns / 10 : e.cpu_ns - counting;
+	if (counting > e.cpu_ns - e.cpu_ns / 10) {
+		e.at_least = true;
+		e.cpu_ns /= 10;
+	} else {
+		e.cpu_ns -= counting;
+	}
 	governor_again(probes, n, &e);
 	*ret = e;
 	return 0;

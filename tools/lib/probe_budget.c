@@ -41,6 +41,8 @@ int probe_budget_add_allocator(struct probe_budget *b, const struct heap_probes 
 					   .pid = o->pid,
 					   .stepped = o->classes[j].stepped,
 					   .returns = o->classes[j].returns,
+					   /* malloc neither throws nor switches stacks */
+					   .may_return = !o->classes[j].frees,
 					   .unit = units && !o->classes[j].frees,
 					   .frees = o->classes[j].frees,
 					   .program_ns = o->classes[j].frees ? free_ns : alloc_ns,
