@@ -410,8 +410,8 @@ class Coworkingd(Requests):
         rows = {row["route"]: row for row in self.table(report, "phases")}
         self.assertEqual(rows["GET /rooms"]["auth_ns"], 0)
         self.assertGreater(rows["GET /bookings"]["auth_ns"], 0)
-        self.assertGreater(rows["POST /auth/login"]["hash_ns"],
-                           rows["POST /auth/login"]["mean_ns"] / 2)
+        # argon2id with 19 MB takes that long on any machine
+        self.assertGreater(rows["POST /auth/login"]["hash_ns"], 2e6)
         for row in self.table(report, "use", "use"):
             self.assertGreater(row["syscalls"], 0, row)
 
