@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pprof
-from harness import SOURCES, LiveTest, Tool, cases, cpu_seconds, parse_folded, periscope, start
+from harness import SOURCES, LiveTest, Tool, cases, cpu_seconds, parse_folded, periscope, start, wait_until
 
 # Of a fair coin, once in a hundred million tests: what chance does must never decide.
 SIGMAS = 6
@@ -68,9 +68,12 @@ class Threads(LiveTest):
             return times
 
         before = used()
-        time.sleep(0.5)
-        after = used()
-        return sorted(int(tid) for tid in after if after[tid] - before.get(tid, 0) > 20_000_000)
+
+        def busy():
+            tids = [int(tid) for tid, time in used().items() if time - before.get(tid, 0) > 20_000_000]
+            return len(tids) >= 3 and sorted(tids)
+
+        return wait_until(busy, 30, "three threads to work")
 
     def test_one_thread_by_tid(self):
         with self.start("many_threads") as workload:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A parent that sleeps and children that work: two forked before "ready", the first of which forks a
- * grandchild; one more a second and a half after "ready", which only a capture that follows forks sees.
+ * A parent that sleeps and children that work: two before "ready", the first of which has forked a
+ * grandchild that works, too; one more a second and a half after "ready", which only a capture that
+ * follows forks sees.
  *
  * case plain:
  * stack: %main;child_a;leaf_a
@@ -9,20 +10,27 @@
  * stack: %main;child_b;leaf_b
  * stack: %main;child_late;leaf_late
  */
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "workload.h"
 
-#define LEAF(name)            \
-	FRAME void name(void) \
-	{                     \
-		SPIN();       \
+static volatile unsigned long *turns; /* of each leaf; seen by all */
+
+enum { LEAF_A, LEAF_B, LEAF_G, LEAF_LATE, NR_LEAFS };
+
+#define LEAF(name, i)               \
+	FRAME void name(void)       \
+	{                           \
+		do {                \
+			turns[i]++; \
+		} while (running);  \
 	}
 
-LEAF(leaf_a)
-LEAF(leaf_b)
-LEAF(leaf_g)
-LEAF(leaf_late)
+LEAF(leaf_a, LEAF_A)
+LEAF(leaf_b, LEAF_B)
+LEAF(leaf_g, LEAF_G)
+LEAF(leaf_late, LEAF_LATE)
 
 /* Forks; the child never outlives its parent, and returns 1. */
 static int begin_child(void)
@@ -66,12 +74,17 @@ FRAME void child_late(void)
 int main(int argc, char **argv)
 {
 	workload_start(argc, argv);
+	turns = mmap(NULL, NR_LEAFS * sizeof(*turns), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (turns == MAP_FAILED)
+		return 1;
 	if (begin_child())
 		child_a();
 	else if (begin_child())
 		child_b();
 	else {
-		usleep(200000);
+		while (!turns[LEAF_A] || !turns[LEAF_B] || !turns[LEAF_G])
+			usleep(1000);
 		workload_ready();
 		usleep(1500000);
 		if (begin_child())

@@ -172,7 +172,9 @@ static int collect(struct session *s)
 	s->c->target_exited = !ops->alive(s->c->capture);
 	if (!s->c->on_interval && isatty(STDERR_FILENO))
 		fputs("\r\033[K", stderr);
-	return ops->stop(s->c->capture) ? fail(s) : status;
+	if (!ops->stop(s->c->capture))
+		return status;
+	return s->c->broken ? EXIT_FAILURE : fail(s); /* one line for what broke it */
 }
 
 int cli_capture_run(struct cli_capture *c)
