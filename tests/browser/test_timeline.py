@@ -132,7 +132,7 @@ class Known(Page):
         self.assertEqual(f"{100 * (high - low) / (second - first):.1f}\u202f% of a CPU",
                          self.js(f"periscope.made.counters[{track}].value({(first + second) / 2})"))
         labels = self.js("periscope.made.counters.map(t=>t.label)")
-        for label in ("resident memory", "heap in use", "time in the allocator"):
+        for label in ("resident memory", "heap since the start", "time in the allocator"):
             self.assertIn(label, labels)
 
     def test_every_figure_leads_to_its_place(self):
