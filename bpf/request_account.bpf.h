@@ -8,17 +8,21 @@
  * When the last piece ended is known only then. Until the end, or until the thread begins another
  * request or waits for events, it has counted as working on this one; so the request keeps its last
  * states, and what they hold of the time since is moved to where it belongs.
+ *
+ * Functions of their own are gone through once by the verifier.
  */
 
 #include "request_sql.bpf.h"
 
 /* Since `since` it was being sent, whatever it was taken for; it ends now, at t. */
-static __always_inline void correct_sending(struct request_record *r, __u64 since, __u64 t)
+__attribute__((noinline)) int correct_sending(struct request_record *r, __u64 since, __u64 t)
 {
-	__u64 old = __sync_lock_test_and_set(&r->word, REQUEST_WORD(t, STATE_SEND));
-	__u64 from, moved = 0;
+	__u64 old, from, moved = 0;
 	__u32 what;
 
+	if (!r)
+		return 0;
+	old = __sync_lock_test_and_set(&r->word, REQUEST_WORD(t, STATE_SEND));
 	account_state(r, old, t);
 	if (r->nr_past > REQUEST_PAST &&
 	    REQUEST_WORD_TIME(r->past[r->nr_past & (REQUEST_PAST - 1)].word) > since)
@@ -43,18 +47,22 @@ static __always_inline void correct_sending(struct request_record *r, __u64 sinc
 		moved = r->phases[PHASE_OTHER];
 	r->phases[PHASE_OTHER] -= moved;
 	r->phases[PHASE_SEND] += moved;
+	return 0;
 }
 
-static __always_inline void copy_stmts(struct hit *h, struct request_thread *th,
-				       struct request_record *r,
-				       const struct request_account *account, __u32 n)
+/* n statements of the account at this address of process tgid. */
+__attribute__((noinline)) int copy_stmts(__u32 tgid, struct request_thread *th,
+					 struct request_record *r, __u64 address, __u32 n)
 {
+	const struct request_account *account = (void *)address;
 	__u64 text;
 
+	if (!th || !r)
+		return 0;
 	if (n > REQUEST_STMTS)
 		n = REQUEST_STMTS;
 	if (!n || bpf_probe_read_user(r->stmts, n * sizeof(r->stmts[0]), account->stmts))
-		return;
+		return 0;
 	r->nr_stmts = n;
 	for (__u32 i = 0; i < REQUEST_STMTS; i++) {
 		if (i >= n)
@@ -62,8 +70,9 @@ static __always_inline void copy_stmts(struct hit *h, struct request_thread *th,
 		if (r->stmts[i].stmt < 64 && th->texts & 1ULL << r->stmts[i].stmt)
 			continue;
 		if (!bpf_probe_read_user(&text, sizeof(text), &account->sql[i]))
-			note_text(h, th, r->stmts[i].stmt, (void *)text);
+			note_text(tgid, th, r->stmts[i].stmt, text);
 	}
+	return 0;
 }
 
 /* At the end of a request, by a thread that may be known. */
@@ -71,16 +80,16 @@ static __always_inline void use_account(struct hit *h, struct request_thread *th
 					struct request_record *r)
 {
 	const struct request_account *account = (void *)arg(h, h->p->account);
-	struct request_account head;
+	struct request_account_head head; /* the rest has no room on the stack */
 	__u64 sql;
 
-	if (!th || bpf_probe_read_user(&head, offsetof(struct request_account, stmts), account) ||
-	    head.size < sizeof(head)) {
+	if (!th || bpf_probe_read_user(&head, sizeof(head), account) ||
+	    head.size < sizeof(*account)) {
 		__sync_fetch_and_add(&bad_arguments, 1);
 		return;
 	}
 	correct_sending(r, h->t - head.sending_ns, h->t);
-	copy_stmts(h, th, r, account, head.nr_stmts);
+	copy_stmts(h->ids.tgid, th, r, (__u64)account, head.nr_stmts);
 	r->lost_stmts += head.lost_stmts;
 	sql = head.loop_sql_ns;
 	if (sql > r->phases[PHASE_OTHER])

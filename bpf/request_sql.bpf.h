@@ -24,9 +24,9 @@ struct {
 } own_stmts SEC(".maps");
 
 /* Returns whether user space has it, or will. */
-static __always_inline bool send_text(const struct hit *h, __u32 stmt, const void *text)
+static __always_inline bool send_text(__u32 tgid, __u32 stmt, const void *text)
 {
-	struct request_stmt_key key = { .tgid = h->ids.tgid, .stmt = stmt };
+	struct request_stmt_key key = { .tgid = tgid, .stmt = stmt };
 	struct request_text *e;
 	__u8 one = 1;
 
@@ -47,14 +47,16 @@ static __always_inline bool send_text(const struct hit *h, __u32 stmt, const voi
 	return true;
 }
 
-/* The thread meets a statement. */
-static __always_inline void note_text(const struct hit *h, struct request_thread *th, __u32 stmt,
-				      const void *text)
+/* The thread meets a statement, whose text is at this address. A function that the verifier goes
+ * through once. */
+__attribute__((noinline)) int note_text(__u32 tgid, struct request_thread *th, __u32 stmt,
+					__u64 text)
 {
-	if (stmt < 64 && th->texts & 1ULL << stmt)
-		return;
-	if (send_text(h, stmt, text) && stmt < 64)
+	if (!th || (stmt < 64 && th->texts & 1ULL << stmt))
+		return 0;
+	if (send_text(tgid, stmt, (void *)text) && stmt < 64)
 		th->texts |= 1ULL << stmt;
+	return 0;
 }
 
 static __always_inline void on_stmt_begin(struct hit *h)
@@ -66,7 +68,7 @@ static __always_inline void on_stmt_begin(struct hit *h)
 	if (!th)
 		return;
 	if (h->p->text != REQUEST_NO_ARG)
-		note_text(h, th, stmt, (void *)arg(h, h->p->text));
+		note_text(h->ids.tgid, th, stmt, arg(h, h->p->text));
 	n = th->nr_stmts;
 	if (n < MAX_STMT_DEPTH) {
 		th->stmts[n].began = h->t;
@@ -142,7 +144,7 @@ static __always_inline void on_stmt_own(struct hit *h)
 	__u32 stmt = arg(h, h->p->value);
 
 	if (th && h->p->text != REQUEST_NO_ARG)
-		note_text(h, th, stmt, (void *)arg(h, h->p->text));
+		note_text(h->ids.tgid, th, stmt, arg(h, h->p->text));
 	add_own_stmt(h, stmt, arg(h, h->p->time), arg(h, h->p->rows), arg(h, h->p->steps));
 }
 

@@ -129,11 +129,15 @@ struct request_stmt {
  * What a program says at a request's end of all that was done for it: coworkingd's struct
  * probe_account (server/probes.h).
  */
-struct request_account {
-	__u32 size, nr_stmts;
-	__u64 sending_ns;  /* since its last piece ended */
-	__u64 loop_sql_ns; /* SQL in pieces that are of no phase else */
+struct request_account_head {
+	__u32 size, nr_stmts; /* size: of a struct request_account */
+	__u64 sending_ns;     /* since its last piece ended */
+	__u64 loop_sql_ns;    /* SQL in pieces that are of no phase else */
 	__u32 lost_stmts, reserved;
+};
+
+struct request_account {
+	struct request_account_head head;
 	struct request_stmt stmts[REQUEST_STMTS];
 	__u64 sql[REQUEST_STMTS]; /* addresses of their texts */
 };

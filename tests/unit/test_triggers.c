@@ -240,7 +240,7 @@ static void test_memory_lines(void **state)
 	struct trigger items[2];
 	struct trigger_hit hit;
 	struct triggers *all;
-	struct event e = { .tid = 7, .kind = EVT_COUNTER, .counter = { COUNTER_RSS } };
+	struct event e = { .tid = 7, .kind = EVT_COUNTER, .counter = { .counter = COUNTER_RSS } };
 	const char *why;
 
 	(void)state;
