@@ -18,6 +18,7 @@
 #include "workload.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <semaphore.h>
@@ -104,7 +105,26 @@ static struct {
 	pthread_mutex_t lock;
 	int pipe[2], sockets[2];
 	int what; /* 0 lock, 1 pipe, 2 socket */
+	int stat; /* of the request's thread: /proc/PID/stat */
 } helper = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* The request's thread may be kept from its CPU before it waits. */
+static void let_it_wait(void)
+{
+	char text[256], *name_end;
+	ssize_t n;
+
+	sem_post(&helper.held);
+	do {
+		usleep(100);
+		n = pread(helper.stat, text, sizeof(text) - 1, 0);
+		if (n <= 0)
+			_exit(1);
+		text[n] = '\0';
+		name_end = strrchr(text, ')');
+	} while (!name_end || name_end[2] != 'S');
+	sleep_ns(WAIT_NS);
+}
 
 static void *help(void *arg)
 {
@@ -114,13 +134,11 @@ static void *help(void *arg)
 			;
 		if (helper.what == 0) {
 			pthread_mutex_lock(&helper.lock);
-			sem_post(&helper.held);
-			sleep_ns(WAIT_NS);
+			let_it_wait();
 			pthread_mutex_unlock(&helper.lock);
 			continue;
 		}
-		sem_post(&helper.held);
-		sleep_ns(WAIT_NS);
+		let_it_wait();
 		if (write(helper.what == 1 ? helper.pipe[1] : helper.sockets[1], "x", 1) != 1)
 			_exit(1);
 	}
@@ -166,6 +184,9 @@ FRAME static void waits(unsigned long n)
 	uint64_t t, began, began_cpu;
 	pthread_t thread;
 
+	helper.stat = open("/proc/thread-self/stat", O_RDONLY | O_CLOEXEC);
+	if (helper.stat < 0)
+		_exit(1);
 	sem_init(&helper.ask, 0, 0);
 	sem_init(&helper.held, 0, 0);
 	if (pipe(helper.pipe) || socketpair(AF_UNIX, SOCK_STREAM, 0, helper.sockets) ||
