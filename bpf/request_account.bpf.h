@@ -67,9 +67,8 @@ __attribute__((noinline)) int copy_stmts(__u32 tgid, struct request_thread *th,
 	for (__u32 i = 0; i < REQUEST_STMTS; i++) {
 		if (i >= n)
 			break;
-		if (r->stmts[i].stmt < 64 && th->texts & 1ULL << r->stmts[i].stmt)
-			continue;
-		if (!bpf_probe_read_user(&text, sizeof(text), &account->sql[i]))
+		if (!has_text(th, r->stmts[i].stmt) &&
+		    !bpf_probe_read_user(&text, sizeof(text), &account->sql[i]))
 			note_text(tgid, th, r->stmts[i].stmt, text);
 	}
 	return 0;

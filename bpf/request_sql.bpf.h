@@ -47,12 +47,20 @@ static __always_inline bool send_text(__u32 tgid, __u32 stmt, const void *text)
 	return true;
 }
 
-/* The thread meets a statement, whose text is at this address. A function that the verifier goes
- * through once. */
+/* Is the statement's text known to user space, as far as the thread knows? */
+static __always_inline bool has_text(const struct request_thread *th, __u32 stmt)
+{
+	return stmt < 64 && th->texts & 1ULL << stmt;
+}
+
+/*
+ * The thread meets a statement, whose text is at this address. A function that the verifier goes
+ * through once.
+ */
 __attribute__((noinline)) int note_text(__u32 tgid, struct request_thread *th, __u32 stmt,
 					__u64 text)
 {
-	if (!th || (stmt < 64 && th->texts & 1ULL << stmt))
+	if (!th || has_text(th, stmt))
 		return 0;
 	if (send_text(tgid, stmt, (void *)text) && stmt < 64)
 		th->texts |= 1ULL << stmt;

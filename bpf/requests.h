@@ -253,8 +253,8 @@ enum request_stat {
 	REQUESTS_LOST_DETAILS, /* details that had no room in the ring or the table */
 	REQUESTS_LOST_OWN,     /* statements of the server's own without room */
 	REQUESTS_STRAY_END,    /* ends of functions that were not begun */
-	REQUESTS_UNSETTLED, /* requests that changed state too often since their last piece ended */
-	REQUESTS_UNREPORTED, /* switches that the scheduler's notes stood in for */
+	REQUESTS_UNSETTLED,    /* that changed state too often after their last piece */
+	REQUESTS_UNREPORTED,   /* switches that the scheduler's notes stood in for */
 	REQUESTS_STATS,
 };
 

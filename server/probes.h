@@ -206,7 +206,7 @@ DECLARE_PROBE(trace__request, uint64_t req_id, const char *user_id);
 
 /*
  * The request that this thread is working on, for probes in places that know of no request, and its
- * account; 0 and NULL for none. Set by http_request_begin() and the three below alone.
+ * account; 0 and NULL for none. Set by http_request_begin() and the functions below alone.
  */
 extern _Thread_local uint64_t probe_request;
 extern _Thread_local struct probe_account *probe_account;
@@ -219,23 +219,26 @@ static inline void probe_run(uint64_t req_id, struct probe_account *account)
 	PROBE(request__run, req_id);
 }
 
+static inline void probe_end_piece(uint64_t req_id)
+{
+	PROBE(request__pause, req_id);
+	probe_request = 0;
+	probe_account = NULL;
+}
+
 /* Ends the last piece of a request. */
 static inline void probe_pause(uint64_t req_id)
 {
 	if (probe_account != NULL)
 		probe_account->paused_at = PROBE_TIME(request__account);
-	PROBE(request__pause, req_id);
-	probe_request = 0;
-	probe_account = NULL;
+	probe_end_piece(req_id);
 }
 
 /* Ends a piece of a request that others will follow. */
 static inline void probe_leave(uint64_t req_id)
 {
 	PROBE(request__leave, req_id);
-	PROBE(request__pause, req_id);
-	probe_request = 0;
-	probe_account = NULL;
+	probe_end_piece(req_id);
 }
 
 /* A statement that has ended, for the account of this thread's request. */

@@ -24,7 +24,6 @@
 #define DEFAULT_AFTER_NS     500000000ULL
 #define DEFAULT_COOLDOWN_NS  10000000000ULL
 #define DEFAULT_KEEP	     10
-
 #define DEFAULT_MAX_OVERHEAD 10
 
 static const char usage_text[] =

@@ -12,8 +12,6 @@
 #include "request_probes.h"
 #include "sym_fde.h"
 
-/* A process that runs another program: its allocator may be another, too. */
-
 /* A function whose entries are watched. */
 struct heap_watched_function {
 	uint32_t object;

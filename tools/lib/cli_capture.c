@@ -174,7 +174,7 @@ static int collect(struct session *s)
 		fputs("\r\033[K", stderr);
 	if (!ops->stop(s->c->capture))
 		return status;
-	return s->c->broken ? EXIT_FAILURE : fail(s); /* one line for what broke it */
+	return s->c->broken ? CLI_FAILED : fail(s); /* one line for what broke it */
 }
 
 int cli_capture_run(struct cli_capture *c)

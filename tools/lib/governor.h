@@ -10,7 +10,8 @@
  *
  * In the target, whose caches are full of its own, a hit costs more than on ourselves, three times
  * and more. How much, it tells by itself: first those probes alone are counted that stand for a unit
- * of work (`unit`, a call or an allocation), then all, and returns; what a unit has come to cost more is the price of the others.
+ * of work (`unit`, a call or an allocation), then all, and returns; what a unit has come to cost more
+ * is the price of the others.
  *
  * Knows nothing of any tool: who has probes on hot paths asks before placing them, and then decides.
  */

@@ -68,8 +68,7 @@ struct request_preset {
 	const char *begin;    /* the one that begins a request: if it is there, so is the program */
 	const struct request_preset_row *rows; /* private */
 	size_t nr_rows;
-	const char *
-		account; /* the probe that tells the rest at a request's end; NULL: there is none */
+	const char *account; /* the probe that tells the rest at a request's end, or NULL */
 	bool has_phases, has_routes, sends_after;
 	const char *const *methods;
 	size_t nr_methods;

@@ -3,8 +3,8 @@
 #define PERISCOPE_TIMELINE_ALLOCS_H
 
 /*
- * The allocator in a timeline: the probes at its calls and frees, which functions it consists of (by which
- * readers see from samples how much time it takes), and what is left to tell at the end.
+ * The allocator in a timeline: the probes at its calls and frees, which functions it consists of (by
+ * which readers see from samples how much time it takes), and what is left to tell at the end.
  */
 
 #include <stddef.h>

@@ -17,20 +17,20 @@
 #define FREE_NS	  190
 #define COUNT_NS  120 /* its call alone */
 
-static int list(struct probe_budget *b, const struct timeline_sources *s, const struct target *t)
+/* Functions come first: that many. */
+static int list(struct probe_budget *b, const struct timeline_sources *s, const struct target *t,
+		size_t *ret_functions)
 {
 	int err = timeline_probes_list(&s->probes, t, b, ENTRY_NS, RETURN_NS);
 
+	*ret_functions = b->nr;
 	if (!err && s->with_allocs)
 		err = probe_budget_add_allocator(b, &s->allocs.probes,
 						 s->follows ? FOLLOW_NS : COUNT_NS, FREE_NS, true);
 	return err;
 }
 
-/*
- * The same hits when frees and, but for a few functions, returns are not probed. Functions come
- * first, and have no frees.
- */
+/* The same hits when of the allocator frees and, but for a few functions, returns are not probed. */
 static double price_of_counting(struct probe_budget *b, size_t nr_functions)
 {
 	struct governor_estimate e = b->cost;
@@ -43,26 +43,13 @@ static double price_of_counting(struct probe_budget *b, size_t nr_functions)
 	return e.overhead;
 }
 
-static size_t functions_of(const struct probe_budget *b, const struct timeline_sources *s,
-			   const struct target *t)
-{
-	struct probe_budget only;
-	size_t n = 0;
-
-	probe_budget_init(&only);
-	if (!timeline_probes_list(&s->probes, t, &only, ENTRY_NS, RETURN_NS))
-		n = only.nr;
-	probe_budget_release(&only);
-	return n < b->nr ? n : b->nr;
-}
-
 static const char *which(const struct timeline_sources *s)
 {
 	return !s->with_allocs ? "--func" : s->probes.nr_found ? "--alloc and --func" : "--alloc";
 }
 
 static int decide(struct timeline_sources *s, const struct target *t, struct probe_budget *b,
-		  double max_overhead, struct probe_budget_verdict *v)
+		  size_t nr_functions, double max_overhead, struct probe_budget_verdict *v)
 {
 	*v = (struct probe_budget_verdict){
 		.calls_per_s = b->calls_per_s,
@@ -75,7 +62,7 @@ static int decide(struct timeline_sources *s, const struct target *t, struct pro
 		return 0;
 	if (s->follows) {
 		v->narrowed = true;
-		v->done = price_of_counting(b, functions_of(b, s, t));
+		v->done = price_of_counting(b, nr_functions);
 	}
 	if (v->done <= max_overhead) {
 		s->follows = false;
@@ -93,17 +80,18 @@ int timeline_budget_keep(struct timeline_sources *s, const struct target *t, dou
 			 bool *ret_any, struct probe_budget_verdict *ret)
 {
 	struct probe_budget b;
+	size_t nr_functions;
 	int err;
 
 	probe_budget_init(&b);
-	err = list(&b, s, t);
+	err = list(&b, s, t, &nr_functions);
 	if (!err && b.nr)
 		err = probe_budget_measure(&b, t);
 	if (err)
 		snprintf(s->error, sizeof(s->error), "cannot find out what %s would cost: %s",
 			 which(s), attach_error(err));
 	else if (b.nr)
-		err = decide(s, t, &b, max_overhead, ret);
+		err = decide(s, t, &b, nr_functions, max_overhead, ret);
 	*ret_any = b.nr;
 	probe_budget_release(&b);
 	return err;

@@ -53,12 +53,12 @@ struct timeline_stretch {
 
 #define TIMELINE_MAX_MARKS 128
 
-/* A trigger of a flight recorder, or a signal that was delivered. */
 struct timeline_register {
 	uint32_t name; /* string */
 	uint64_t value;
 };
 
+/* A trigger of a flight recorder, or a signal that was delivered. */
 struct timeline_mark {
 	uint64_t time, lasted; /* lasted: ns, of what took too long; 0: it is a moment */
 	uint64_t request;      /* 0: none */

@@ -182,10 +182,10 @@ static int write_chunks(struct dump *d, struct trace_chunks *file)
 	uint32_t serial = 0;
 	int err = 0;
 
-	if (d->what.from)
+	if (d->what.from) {
 		err = trace_file_begin(file, d->what.from);
-	if (d->what.from)
 		serial++;
+	}
 	for (size_t i = 0; i < d->nr && !err; i++) {
 		struct trace_chunk_header h = d->items[i]->header;
 
