@@ -90,6 +90,7 @@ STEP void model_rooms_load_all(struct db *db, const char *day)
 		taken += booked_on != NULL && strncmp(booked_on, day, DAY_SIZE - 1) == 0;
 	}
 	json_decref(bookings);
+	step_end();
 }
 
 int model_rooms(struct db *db, const char *day, json_t **ret)
