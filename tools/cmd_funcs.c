@@ -144,11 +144,15 @@ static bool is_duration(const char *text)
 static int take_arguments(struct options *o)
 {
 	struct cli_common *c = &o->common;
-	int n = c->nr_args, status = 0;
+	int n = c->nr_args, nr_durations = 0, status = 0;
 
-	for (int i = 0; i < n; i++)
-		if (is_duration(c->args[i]))
-			status = cli_duration(&c->target, 1, &c->args[i], &c->duration_ns);
+	for (int i = 0; i < n && !status; i++) {
+		if (!is_duration(c->args[i]))
+			continue;
+		if (nr_durations++)
+			return cli_usage("one duration at most, not '%s' as well", c->args[i]);
+		status = cli_duration(&c->target, 1, &c->args[i], &c->duration_ns);
+	}
 	for (int i = 0; i < n && !status; i++) {
 		if (is_duration(c->args[i]))
 			continue;
@@ -188,14 +192,12 @@ struct result {
 	struct cli_live live;
 	struct report *report;
 	struct profile *profile;
-	uint64_t last_ns; /* of the last interval's end */
-	char comm[16];	  /* of the first process */
+	char comm[16]; /* of the first process */
 };
 
-static int show_interval(void *arg)
+static int show_interval(void *arg, uint64_t past_ns)
 {
 	struct result *res = arg;
-	uint64_t now = now_ns(), past = now - res->last_ns;
 	struct write_options w = { .top = (unsigned int)res->o->common.top };
 	struct func_result *results;
 	struct report *report;
@@ -205,11 +207,10 @@ static int show_interval(void *arg)
 
 	if (capture_funcs_interval(res->capture, &results, &n))
 		return cli_fail("%s", capture_funcs_ops.error(res->capture));
-	snprintf(title, sizeof(title), "Calls of the last %.1f s", (double)past / 1e9);
-	report = func_report_table(results, n, past, title);
+	snprintf(title, sizeof(title), "Calls of the last %.1f s", (double)past_ns / 1e9);
+	report = func_report_table(results, n, past_ns, title);
 	status = report ? cli_live_show(&res->live, report, &w)
 			: cli_fail("cannot build the report: %s", strerror(errno));
-	res->last_ns = now;
 	report_free(report);
 	func_results_free(results, n);
 	return status;
@@ -240,6 +241,8 @@ static void fill_summary(struct result *res, const struct capture_funcs_stats *s
 		summary_u64(s, "unknown-arguments", st->lost_args);
 	if (st->lost_events)
 		summary_u64(s, "lost-events", st->lost_events);
+	if (st->unmatched)
+		summary_u64(s, "unmatched-names", st->unmatched);
 	summary_u64(s, "functions", st->functions);
 	summary_u64(s, "timed", st->timed);
 	summary_seconds(s, "seconds", res->common.run.ran_ns);
@@ -308,7 +311,7 @@ static int run(void *arg)
 {
 	struct options *o = arg;
 	const struct cli_target *t = &o->common.target;
-	struct result res = { .o = o, .last_ns = now_ns() };
+	struct result res = { .o = o };
 	int status;
 
 	o->capture.specs = o->functions;

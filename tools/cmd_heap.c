@@ -386,12 +386,13 @@ static int show(struct result *res, const struct heap_snapshot *s)
 	return status;
 }
 
-static int on_interval(void *arg)
+static int on_interval(void *arg, uint64_t past_ns)
 {
 	struct result *res = arg;
 	struct heap_snapshot now, shown;
 	int status = 0, err;
 
+	(void)past_ns; /* heap's tables are of amounts, not of rates */
 	/* Twice: one is what is shown, the other what the next is measured by. */
 	err = capture_heap_snapshot(res->capture, &now);
 	if (err)

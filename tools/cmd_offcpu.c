@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bpf/wait.h"
 #include "lib/capture_offcpu.h"
 #include "lib/cli_result.h"
 #include "lib/measure.h"
@@ -157,6 +158,10 @@ static int check(void *arg)
 
 	if (o->max_us && o->min_us > o->max_us)
 		return cli_usage("-m %" PRIu64 " is more than -M %" PRIu64, o->min_us, o->max_us);
+	if (o->no_idle && o->reasons.bits == 1U << WAIT_POLL)
+		return cli_usage(
+			"--no-idle leaves nothing of --reason epoll: all of those wait for work "
+			"to come");
 	return 0;
 }
 

@@ -93,6 +93,9 @@ static int open_file(const struct options *o, struct images *ret)
 		return cli_fail("'%s' is no ELF file: neither a program nor a library", o->file);
 	if (err == -ENOTSUP)
 		return cli_fail("'%s' is not a 64-bit little-endian file", o->file);
+	if (err == -ENOENT && !strchr(o->file, '/'))
+		return cli_fail("there is no file '%s'; in a process: -p PID '%s'", o->file,
+				o->file);
 	return err ? cli_fail("cannot open '%s': %s", o->file, strerror(-err)) : 0;
 }
 
@@ -106,9 +109,14 @@ static int fail_empty(const struct options *o, const struct images *images,
 
 	functions_split(o->glob, &lib_len);
 	strbuf_init(&names);
-	if (probe_list_suggest(images, o->glob, &names) > 0)
+	if (probe_list_suggest(images, o->glob, PROBE_LIST_USDT | PROBE_LIST_FUNCTIONS, &names) > 0)
 		status = cli_fail("nothing is called '%s'; similar: %s", o->glob,
 				  strbuf_str(&names));
+	else if (l->nr_of_provider)
+		status = cli_fail(
+			"no USDT probe of %.*s is called '%s'; it has %zu others: '%.*s:*'",
+			(int)lib_len, o->glob, o->glob + lib_len + 1, l->nr_of_provider,
+			(int)lib_len, o->glob);
 	else if (lib_len && !l->nr_libraries)
 		status =
 			cli_fail("nothing is called '%s', and '%.*s' is neither a provider of USDT "

@@ -145,30 +145,25 @@ struct result {
 	struct cli_live live;
 	struct request_report report;
 	struct profile *profile;
-	uint64_t last_ns; /* of the last interval's end */
-	char comm[16];	  /* of the first process */
+	char comm[16]; /* of the first process */
 };
 
-static int show_interval(void *arg)
+static int show_interval(void *arg, uint64_t past_ns)
 {
 	struct result *res = arg;
 	struct write_options w = { .top = (unsigned int)res->o->common.top };
 	struct request_report report = { 0 };
 	struct request_table table;
-	uint64_t now = now_ns();
 	char title[64];
 	int err, status = 0;
 
 	err = capture_requests_interval(res->capture, &table);
-	snprintf(title, sizeof(title), "Requests of the last %.1f s",
-		 (double)(now - res->last_ns) / 1e9);
+	snprintf(title, sizeof(title), "Requests of the last %.1f s", (double)past_ns / 1e9);
 	if (!err)
-		err = request_report_init_table(&report, &table,
-						capture_requests_points(res->capture),
-						now - res->last_ns, title);
+		err = request_report_init_table(
+			&report, &table, capture_requests_points(res->capture), past_ns, title);
 	if (!err)
 		status = cli_live_show(&res->live, report.report, &w);
-	res->last_ns = now;
 	request_report_release(&report);
 	request_table_release(&table);
 	return err ? cli_fail("cannot build the report: %s", strerror(-err)) : status;
@@ -286,7 +281,7 @@ static int run(void *arg)
 		.max_overhead = o->force ? 0 : o->max_overhead,
 		.tell = tell,
 	};
-	struct result res = { .o = o, .last_ns = now_ns() };
+	struct result res = { .o = o };
 	int status;
 
 	cli_result_comm(t, res.comm);

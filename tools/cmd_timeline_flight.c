@@ -187,8 +187,9 @@ static int tick(struct recorder *r, bool last)
 	return 0;
 }
 
-static int on_tick(void *arg)
+static int on_tick(void *arg, uint64_t past_ns)
 {
+	(void)past_ns;
 	return tick(arg, false);
 }
 

@@ -202,7 +202,8 @@ class Values(Funcs):
                          {str(-i % 2**32): 15 for i in range(7)})
         texts = {v: n for (a, v), n in counts.items() if a == "arg2:str"}
         self.assertEqual(sorted(texts.values()), [21] * 5)
-        self.assertLessEqual({"alpha", "beta", "", "alpha beta"}, set(texts))
+        # What a terminal would obey, and what is no text, is escaped; so is the escape.
+        self.assertEqual({"alpha", "beta", "", "alpha beta", r"x; y\n\x1b[1m\xff\\"}, set(texts))
 
     def test_a_number_as_text(self):
         _, report = self.workload("args", 7, "takes", "--arg", "1:str")
@@ -306,7 +307,8 @@ class BadInput(Funcs):
                 (["-p", pid, "f", "--arg", "1:float"], ["not 'float'"]),
                 (["-p", pid, "f", "--entries", "--force-returns"], ["exclude"]),
                 (["-p", pid, "f", "-i", "1", "-f"], ["-i"]),
-                (["-p", pid, "f", "--max-funcs", "0"], ["--max-funcs wants"])):
+                (["-p", pid, "f", "--max-funcs", "0"], ["--max-funcs wants"]),
+                (["-p", pid, "f", "1", "g", "2s"], ["one duration", "'2s'"])):
             with self.subTest(args=args):
                 self.refuse(*args, status=2, words=words)
 
@@ -314,6 +316,35 @@ class BadInput(Funcs):
         with Workload("funcs", ["threads", "1"]) as workload:
             self.refuse("-p", workload.pid, "bussy", "1", status=1,
                         words=["no function is called 'bussy'; similar: busy"])
+            self.refuse("-p", workload.pid, "bus?y", "1", status=1,
+                        words=[r"no function matches 'bus\?y'"])
+            self.refuse("-p", workload.pid, "libnone:busy", "1", status=1,
+                        words=["no file is mapped that is called 'libnone'"])
+
+    def test_a_name_among_others(self):
+        """That nothing has it, the report says."""
+        result, report = self.workload("threads", 2, "busy", "bussy", "libc:none*")
+        self.assertEqual(list(self.functions(report)), ["busy"])
+        self.assertIn("No function is called 'bussy', 'libc:none*'.", self.notes(report))
+        self.assertEqual(result.summary["unmatched-names"], 2)
+        result, report = self.workload("threads", 2, "busy")
+        self.assertNotIn("No function", self.notes(report))
+        self.assertNotIn("unmatched-names", result.summary)
+
+    def test_a_usdt_probe(self):
+        server = servers.coworkingd(self)
+        for name in ("coworking:request__start", "request__start"):
+            self.refuse("-p", server.process.pid, name, "1", status=1, words=[name, "is a USDT probe"])
+
+    def test_as_many_as_match(self):
+        """The maximum that it asks for is enough, whatever libraries they are in."""
+        with Workload("funcs", ["threads", "1"]) as workload:
+            result = periscope("funcs", "-p", workload.pid, "*a*", "--max-funcs", "3", "1")
+            self.assert_refused(result, 1, "functions match", "--max-funcs")
+            enough = int(re.search(r"--max-funcs (\d+)", result.err).group(1))
+            listed = periscope("probes", "-p", workload.pid, "*a*").summary["functions"]
+        self.assertGreaterEqual(listed, enough)
+        self.assertGreater(enough, 0.9 * listed, result)
 
     def test_ten_thousand_functions(self):
         functions = "".join(f"__attribute__((noipa)) void many_{i}(void) {{ calls++; }}\n"

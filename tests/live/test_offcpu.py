@@ -475,6 +475,9 @@ class BadInput(LiveTest):
         self.refused("-p", 1, "-m", "10ms", words=["-m wants a number of microseconds"])
         self.refused("-p", 1, "-m", 20, "-M", 10, words=["-m 20 is more than -M 10"])
 
+    def test_filters_that_leave_nothing(self):
+        self.refused("-p", 1, "--no-idle", "--reason", "epoll", words=["--no-idle leaves nothing"])
+
     def test_value_that_is_none(self):
         self.refused("-p", 1, "--value", "wall", words=["--value", "runqueue"])
 

@@ -409,6 +409,7 @@ class BadInput(harness.LiveTest):
     def test_files(self):
         self.fails(1, "no ELF file", "/etc/passwd")
         self.fails(1, "No such file", "/nonexistent")
+        self.fails(1, "there is no file 'handle_.*'; in a process: -p PID 'handle_", "handle_*")
         self.fails(1, "no ELF file|directory", "/tmp")
         self.fails(1, "no process with PID", "-p", "4194303")
 
@@ -417,6 +418,8 @@ class BadInput(harness.LiveTest):
         self.fails(1, r"similar: .*query__start", POSTGRES, "query_strat")
         self.fails(1, r"similar: .*postgresql:query__start", POSTGRES, "postgresql:query__strat")
         self.fails(1, "neither a provider", LIBC, "libfoo:malloc")
+        self.fails(1, "no USDT probe of postgresql is called 'qu'; it has [1-9][0-9]+ others",
+                   POSTGRES, "postgresql:qu")
         self.fails(1, "neither a USDT probe nor a function", LIBC, "ZZZZZZZZZ*")
 
     def test_nothing_there(self):

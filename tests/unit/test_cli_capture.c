@@ -16,9 +16,11 @@ struct engine {
 	int fd;
 	size_t alive;
 	int added, started, polls, stopped, ticks;
-	int exits_after; /* polls; 0: never */
-	int fails_after; /* likewise */
-	int tick_status; /* of the third tick and all later ones */
+	int exits_after;     /* polls; 0: never */
+	int fails_after;     /* likewise */
+	int tick_status;     /* of the third tick and all later ones */
+	useconds_t start_us; /* that the start takes */
+	uint64_t past_ns;    /* of all ticks together */
 };
 
 static int add(void *capture, pid_t pid, bool before_exec)
@@ -32,7 +34,10 @@ static int add(void *capture, pid_t pid, bool before_exec)
 
 static int start(void *capture)
 {
-	((struct engine *)capture)->started++;
+	struct engine *e = capture;
+
+	e->started++;
+	usleep(e->start_us);
 	return 0;
 }
 
@@ -78,12 +83,13 @@ static const struct capture_ops ops = {
 	.unit = "things",
 };
 
-static int tick(void *arg)
+static int tick(void *arg, uint64_t past_ns)
 {
 	struct engine *e = arg;
 
 	assert_int_equal(e->started, 1);
 	assert_int_equal(e->stopped, 0);
+	e->past_ns += past_ns;
 	return ++e->ticks >= 3 ? e->tick_status : 0;
 }
 
@@ -160,6 +166,18 @@ static void test_intervals(void **state)
 	assert_true((uint64_t)e.ticks <= c.ran_ns / 20000000);
 }
 
+/* What comes before the capture has begun is in no interval: rates would be too low. */
+static void test_intervals_are_of_the_capture(void **state)
+{
+	struct engine e = { .start_us = 300000 };
+	struct cli_capture c;
+
+	(void)state;
+	assert_int_equal(run(&e, 100000000, 20000000, &c), 0);
+	assert_true(e.past_ns >= (uint64_t)e.ticks * 20000000);
+	assert_true(e.past_ns <= c.ran_ns);
+}
+
 static void test_interval_ends_it(void **state)
 {
 	struct engine e = { .tick_status = CLI_FAILED };
@@ -173,8 +191,11 @@ static void test_interval_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_duration),	 cmocka_unit_test(test_exit),
-		cmocka_unit_test(test_failure),		 cmocka_unit_test(test_intervals),
+		cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_failure),
+		cmocka_unit_test(test_intervals),
+		cmocka_unit_test(test_intervals_are_of_the_capture),
 		cmocka_unit_test(test_interval_ends_it),
 	};
 

@@ -243,6 +243,21 @@ static void test_flush(void **state)
 	strbuf_release(&out);
 }
 
+/* Bytes that are no text, or that a terminal obeys, are told apart; whole characters stay. */
+static void test_escaped(void **state)
+{
+	struct strbuf b = { 0 };
+
+	(void)state;
+	strbuf_puts_escaped(&b, "a\\b\n\t\x1b[0m\xff\xc3");
+	assert_string_equal(strbuf_str(&b), "a\\\\b\\n\\t\\x1b[0m\\xff\\xc3");
+	strbuf_reset(&b);
+	/* German, a genuine replacement character, and one that turns the line around. */
+	strbuf_puts_escaped(&b, "gr\xc3\xbc\xc3\x9f \xef\xbf\xbd \xe2\x80\xae");
+	assert_string_equal(strbuf_str(&b), "gr\xc3\xbc\xc3\x9f \xef\xbf\xbd \\xe2\\x80\\xae");
+	strbuf_release(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,7 +265,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),	cmocka_unit_test(test_encode_as_iconv),
 		cmocka_unit_test(test_decode_as_iconv), cmocka_unit_test(test_clipped),
 		cmocka_unit_test(test_middle),		cmocka_unit_test(test_chop),
-		cmocka_unit_test(test_flush),
+		cmocka_unit_test(test_flush),		cmocka_unit_test(test_escaped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,7 +136,8 @@ FRAME void takes(int number, const char *text)
 
 static void args(unsigned long n)
 {
-	static const char *const texts[] = { "alpha", "beta", "", "x; y\n", "alpha beta" };
+	static const char *const texts[] = { "alpha", "beta", "", "x; y\n\x1b[1m\xff\\",
+					     "alpha beta" };
 
 	for (unsigned long i = 0; i < n; i++)
 		for (int j = 0; j < 3; j++)

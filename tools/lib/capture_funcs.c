@@ -135,8 +135,8 @@ struct capture_funcs *capture_funcs_new(const struct capture_funcs_options *o)
 	}
 	c->o = *o;
 	watch_init(&c->watch);
-	func_probes_init(&c->probes, &c->o);
-	err = load(c);
+	err = func_probes_init(&c->probes, &c->o);
+	err = err ? watch_fail(&c->watch, err, "out of memory") : load(c);
 	if (!err)
 		return c;
 	capture_funcs_free(c);
@@ -239,10 +239,10 @@ static int refuse(struct capture_funcs *c, bool may_narrow, double counting)
 			 counting);
 	return watch_fail(
 		&c->watch, -EBUSY,
-		"%.0f calls a second on %.2f CPUs: to follow them would make the process's "
+		"%.0f calls a second on %s%.2f CPUs: to follow them would make the process's "
 		"work take %s%.0f%% longer%s; --max-overhead is %.1f%% (--force goes on)",
-		v->calls_per_s, v->busy, v->at_least ? "at least " : "", v->asked, narrow,
-		c->o.max_overhead);
+		v->calls_per_s, v->at_least ? "at most " : "", v->busy,
+		v->at_least ? "at least " : "", v->asked, narrow, c->o.max_overhead);
 }
 
 /* As asked for, if that may be; else counting only, if that may be. */
@@ -477,6 +477,7 @@ void capture_funcs_stats(struct capture_funcs *c, struct capture_funcs_stats *re
 		.lost_args = stat_of(c, FUNCS_LOST_ARGS),
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
 		.timed = c->probes.nr_timed,
+		.unmatched = func_probes_unmatched(&c->probes, NULL),
 	};
 	for (size_t i = 0; i < c->probes.sites.nr; i++)
 		ret->functions += !c->probes.sites.items[i].site_err;
@@ -490,6 +491,11 @@ void capture_funcs_stats(struct capture_funcs *c, struct capture_funcs_stats *re
 			timed += s->calls;
 	}
 	ret->open = timed - MIN(timed, ret->returns + ret->missing + ret->lost);
+}
+
+void capture_funcs_unmatched(const struct capture_funcs *c, struct strbuf *b)
+{
+	func_probes_unmatched(&c->probes, b);
 }
 
 const struct func_result *capture_funcs_results(const struct capture_funcs *c, size_t *ret_n)

@@ -21,6 +21,7 @@
 #include "hist.h"
 #include "probe_budget.h"
 #include "stacks.h"
+#include "strbuf.h"
 #include "target.h"
 
 struct capture_funcs_options {
@@ -56,6 +57,7 @@ struct capture_funcs_stats {
 	uint64_t lost_buckets, lost_stacks, lost_values, lost_args;
 	uint64_t lost_events;	 /* notices of fork, exec or exit */
 	size_t functions, timed; /* probed; with their returns */
+	size_t unmatched;	 /* names that no function has */
 };
 
 struct func_result {
@@ -98,6 +100,8 @@ const struct stacks *capture_funcs_stacks(const struct capture_funcs *c);
 const struct capture_funcs_options *capture_funcs_options(const struct capture_funcs *c);
 const struct probe_budget_verdict *capture_funcs_verdict(const struct capture_funcs *c);
 const struct target *capture_funcs_target(const struct capture_funcs *c);
+/* Append the names that no function has, in quotes, separated by ", ". */
+void capture_funcs_unmatched(const struct capture_funcs *c, struct strbuf *b);
 /* Lines that say what could not be probed, and why; "" nothing. */
 const char *capture_funcs_notes(const struct capture_funcs *c);
 

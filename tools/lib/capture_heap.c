@@ -317,12 +317,12 @@ static int refuse(struct capture_heap *c)
 	const struct heap_cost *cost = &c->cost;
 
 	return watch_fail(&c->watch, -EBUSY,
-			  "%.0f allocations and %.0f frees a second on %.2f CPUs: to follow them "
+			  "%.0f allocations and %.0f frees a second on %s%.2f CPUs: to follow them "
 			  "would make the process's work take %s%.0f%% longer, to count calls "
 			  "(--alloc-only) %.0f%%; --max-overhead is %.1f%% (--force goes on)",
-			  cost->allocs_per_s, cost->frees_per_s, cost->busy,
-			  cost->at_least ? "at least " : "", cost->full, cost->calls_only,
-			  c->o.max_overhead);
+			  cost->allocs_per_s, cost->frees_per_s, cost->at_least ? "at most " : "",
+			  cost->busy, cost->at_least ? "at least " : "", cost->full,
+			  cost->calls_only, c->o.max_overhead);
 }
 
 /* What will be done, of what was asked for: before any probe is placed. */

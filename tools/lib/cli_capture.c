@@ -22,7 +22,7 @@ struct session {
 	struct cli_capture *c;
 	struct launch launch;
 	struct loop loop;
-	uint64_t started_ns;
+	uint64_t started_ns, interval_began_ns;
 	bool launched;
 };
 
@@ -143,8 +143,12 @@ static int tick(struct session *s, uint64_t *next)
 	if (now < *next)
 		return 0;
 	*next += ((now - *next) / interval + 1) * interval;
-	if (s->c->on_interval)
-		return s->c->on_interval(s->c->interval_arg);
+	if (s->c->on_interval) {
+		uint64_t past = now - s->interval_began_ns;
+
+		s->interval_began_ns = now;
+		return s->c->on_interval(s->c->interval_arg, past);
+	}
 	if (isatty(STDERR_FILENO))
 		show_progress(s);
 	return 0;
@@ -157,6 +161,7 @@ static int collect(struct session *s)
 	uint64_t next = s->started_ns + (s->c->on_interval ? s->c->interval_ns : PROGRESS_NS);
 	int status = 0;
 
+	s->interval_began_ns = s->started_ns;
 	while (!status && !s->loop.signal && ops->alive(s->c->capture) && (now = now_ns()) < end) {
 		s->c->broken = loop_once(&s->loop, MIN(MIN(end, next), now + POLL_NS)) ||
 			       ops->poll(s->c->capture);

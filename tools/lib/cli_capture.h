@@ -25,10 +25,11 @@ struct cli_capture {
 	bool verbose;	      /* say when the capture has begun */
 	/*
 	 * Called while capturing, each interval_ns since the start (one that comes late is not made
-	 * up for), in place of the progress line. Returns 0, or an exit status that ends the
-	 * capture. NULL: none.
+	 * up for), in place of the progress line. past_ns have gone by since the last call, at first
+	 * since the capture began, which is not when it was asked for. Returns 0, or an exit status
+	 * that ends the capture. NULL: none.
 	 */
-	int (*on_interval)(void *arg);
+	int (*on_interval)(void *arg, uint64_t past_ns);
 	void *interval_arg;
 	uint64_t interval_ns;
 	/* Out. */

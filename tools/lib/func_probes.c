@@ -17,10 +17,12 @@
 #define STACK_NS  700
 #define ARG_NS	  50
 
-void func_probes_init(struct func_probes *p, const struct capture_funcs_options *o)
+int func_probes_init(struct func_probes *p, const struct capture_funcs_options *o)
 {
 	*p = (struct func_probes){ .o = o };
+	p->matches = calloc(o->nr_specs + 1, sizeof(*p->matches));
 	strbuf_init(&p->notes);
+	return p->matches ? 0 : -ENOMEM;
 }
 
 void func_probes_release(struct func_probes *p)
@@ -28,7 +30,8 @@ void func_probes_release(struct func_probes *p)
 	attach_release(&p->attach);
 	function_sites_release(&p->sites);
 	strbuf_release(&p->notes);
-	func_probes_init(p, p->o);
+	free(p->matches);
+	*p = (struct func_probes){ .o = p->o };
 }
 
 static int fail(struct func_probes *p, int err, const char *fmt, ...)
@@ -44,16 +47,43 @@ static int fail(struct func_probes *p, int err, const char *fmt, ...)
 	return err;
 }
 
-static int too_many(struct func_probes *p, const struct objects *objects,
-		    const struct object *object, size_t found)
+/* How many functions of an object match, whatever the maximum is. */
+static size_t count_functions(const struct func_probes *p, const struct objects *objects,
+			      const struct object *object, pid_t pid)
 {
-	size_t all = p->sites.nr + found;
+	const struct function_wishes w = { .max = 1 };
+	size_t n = 0;
 
+	for (size_t i = 0; !object->is_vdso && i < p->o->nr_specs; i++) {
+		struct function_sites sites = { 0 };
+		size_t found = 0;
+
+		function_sites_find(&sites, object, objects, pid, p->o->specs[i], &w, &found);
+		function_sites_release(&sites);
+		n += found;
+	}
+	return n;
+}
+
+/* More than may be, with those of this object: how many there are in all. */
+static int too_many(struct func_probes *p, const struct objects *objects, size_t of_others,
+		    pid_t pid)
+{
+	const struct object *most = objects->items[p->nr_objects];
+	size_t n = count_functions(p, objects, most, pid), in_most = n, all = of_others + n;
+
+	for (size_t i = p->nr_objects + 1; i < objects->nr; i++) {
+		n = count_functions(p, objects, objects->items[i], pid);
+		all += n;
+		if (n <= in_most)
+			continue;
+		in_most = n;
+		most = objects->items[i];
+	}
 	return fail(p, -E2BIG,
-		    "%s%zu functions match, %zu of them in %s: --max-funcs %zu to probe them "
-		    "all, each call of each",
-		    p->nr_objects + 1 < objects->nr ? "at least " : "", all, found, object->path,
-		    all);
+		    "%zu functions match, %zu of them in %s: --max-funcs %zu to probe them all, "
+		    "each call of each",
+		    all, in_most, most->path, all);
 }
 
 /* The functions of one object that are asked for, appended to the sites. */
@@ -65,18 +95,22 @@ static int find_functions(struct func_probes *p, const struct objects *objects,
 		.force_returns = p->o->force_returns,
 		.max = p->o->max_funcs,
 	};
-	size_t found = 0;
+	size_t of_others = p->sites.nr;
 	int err = 0;
 
 	if (object->is_vdso)
 		return 0;
 	for (size_t i = 0; i < p->o->nr_args; i++)
 		w.args |= 1U << p->o->args[i].number;
-	for (size_t i = 0; i < p->o->nr_specs && !err; i++)
+	for (size_t i = 0; i < p->o->nr_specs && !err; i++) {
+		size_t found = 0;
+
 		err = function_sites_find(&p->sites, object, objects, pid, p->o->specs[i], &w,
 					  &found);
+		p->matches[i] += found;
+	}
 	if (err == -E2BIG)
-		return too_many(p, objects, object, found);
+		return too_many(p, objects, of_others, pid);
 	return err ? fail(p, err, "cannot look for functions in %s: %s", object->path,
 			  strerror(-err))
 		   : 0;
@@ -229,22 +263,58 @@ int func_probes_list(const struct func_probes *p, struct probe_budget *b)
 	return err;
 }
 
+/* Why there is no such function: what else is called so, or what was meant. */
+static void explain_none(const struct images *images, const char *spec, struct strbuf *b)
+{
+	struct probe_list l;
+	struct strbuf names;
+	size_t lib_len;
+
+	functions_split(spec, &lib_len);
+	if (probe_list_init(&l, images, spec))
+		return;
+	strbuf_init(&names);
+	if (l.nr_usdt)
+		strbuf_puts(b, ": that is a USDT probe, which periscope requests --request "
+			       "follows");
+	else if (lib_len && !l.nr_libraries)
+		strbuf_printf(b, ": no file is mapped that is called '%.*s'", (int)lib_len, spec);
+	else if (probe_list_suggest(images, spec, PROBE_LIST_FUNCTIONS, &names) > 0)
+		strbuf_printf(b, "; similar: %s", strbuf_str(&names));
+	strbuf_release(&names);
+	probe_list_release(&l);
+}
+
 int func_probes_check(struct func_probes *p, pid_t pid)
 {
-	struct strbuf names;
+	const char *spec = p->o->specs[0];
+	struct strbuf why;
 	struct images images;
 	int err;
 
 	if (p->nr_attached)
 		return 0;
-	strbuf_init(&names);
+	strbuf_init(&why);
 	if (pid && !images_of_process(&images, pid)) {
-		probe_list_suggest(&images, p->o->specs[0], &names);
+		explain_none(&images, spec, &why);
 		images_release(&images);
 	}
-	err = fail(p, -ENOENT, "no function is called '%s'%s%s%s", p->o->specs[0],
-		   p->o->nr_specs > 1 ? ", nor any of the others" : "",
-		   names.len ? "; similar: " : "", strbuf_str(&names));
-	strbuf_release(&names);
+	err = fail(p, -ENOENT, "no function %s '%s'%s%s",
+		   strpbrk(spec, "*?[") ? "matches" : "is called", spec,
+		   p->o->nr_specs > 1 ? ", nor any of the others" : "", strbuf_str(&why));
+	strbuf_release(&why);
 	return err;
+}
+
+size_t func_probes_unmatched(const struct func_probes *p, struct strbuf *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->o->nr_specs; i++)
+		if (!p->matches[i]) {
+			if (b)
+				strbuf_printf(b, "%s'%s'", n ? ", " : "", p->o->specs[i]);
+			n++;
+		}
+	return n;
 }

@@ -21,6 +21,7 @@
 
 struct func_probes {
 	const struct capture_funcs_options *o; /* borrowed */
+	size_t *matches;		       /* functions of each of o->specs */
 	/* Set by the caller before the first update; borrowed. */
 	int call_prog, return_prog, infos_fd;
 
@@ -33,7 +34,8 @@ struct func_probes {
 	char error[512];
 };
 
-void func_probes_init(struct func_probes *p, const struct capture_funcs_options *o);
+/* Returns 0 or -ENOMEM, with nothing to release. */
+int func_probes_init(struct func_probes *p, const struct capture_funcs_options *o);
 /* Detaches. */
 void func_probes_release(struct func_probes *p);
 
@@ -52,6 +54,12 @@ int func_probes_list(const struct func_probes *p, struct probe_budget *b);
  * been meant. pid: of the target, 0 when it is gone.
  */
 int func_probes_check(struct func_probes *p, pid_t pid);
+
+/*
+ * Append those of the names asked for that no function has so far, in quotes, separated by ", ".
+ * Returns how many there are. b may be NULL.
+ */
+size_t func_probes_unmatched(const struct func_probes *p, struct strbuf *b);
 
 /* Is the function's return probed? */
 bool func_probes_is_timed(const struct func_probes *p, const struct function_site *f);

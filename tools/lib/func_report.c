@@ -185,22 +185,34 @@ static void add_notes(struct report_section *s, const struct capture_funcs_stats
 		uint64_t n;
 		const char *what;
 	} notes[] = {
-		{ st->missing, "calls have no return: more than 64 deep in a thread, or left by "
+		{ st->missing, "Calls without a return, more than 64 deep in a thread, or left by "
 			       "an exception, a jump or the thread's end" },
-		{ st->open, "calls had not returned at the end" },
-		{ st->stray, "returns were of calls from before the capture" },
-		{ st->lost, "calls were not timed: too many threads" },
+		{ st->open, "Calls that had not returned at the end" },
+		{ st->stray, "Returns of calls from before the capture, not counted" },
+		{ st->lost, "Calls that were not timed, in too many threads" },
 		{ st->lost_buckets,
-		  "returns are not in the percentiles: too many different times" },
-		{ st->lost_stacks, "calls have no stack: no room" },
+		  "Returns that are not in the percentiles, of too many different times" },
+		{ st->lost_stacks, "Calls without a stack, for lack of room" },
 		{ st->lost_values,
-		  "values of arguments were not counted: too many different ones" },
-		{ st->lost_args, "calls of functions where the argument is not known" },
+		  "Values of arguments that were not counted, too many different ones" },
+		{ st->lost_args, "Calls of functions where the argument is not known" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(notes); i++)
 		if (notes[i].n)
-			report_note(s, "%" PRIu64 " %s.", notes[i].n, notes[i].what);
+			report_note(s, "%s: %" PRIu64 ".", notes[i].what, notes[i].n);
+}
+
+/* Names that were asked for, and stand for nothing. */
+static void add_unmatched(struct report_section *s, const struct capture_funcs *c)
+{
+	struct strbuf names;
+
+	strbuf_init(&names);
+	capture_funcs_unmatched(c, &names);
+	if (names.len)
+		report_note(s, "No function is called %s.", strbuf_str(&names));
+	strbuf_release(&names);
 }
 
 /* ---------------------------------------------------------------- histograms ---- */
@@ -228,7 +240,8 @@ static int add_histograms(struct report *report, const struct func_result *resul
 	if (nr)
 		section = report_section(report, "latency", "Time from call to return");
 	if (nr > MAX_HISTOGRAMS)
-		report_note(section, "Of the %d functions that were called most; %zu others not.",
+		report_note(section,
+			    "Of the %d functions that were called most; not shown are %zu others.",
 			    MAX_HISTOGRAMS, nr - MAX_HISTOGRAMS);
 	for (size_t i = 0; i < MIN(nr, MAX_HISTOGRAMS); i++)
 		report_histogram_of(section, order[i]->site->name, order[i]->site->name, REPORT_NS,
@@ -252,6 +265,23 @@ const char *func_arg_kind_name(unsigned int kind)
 	return kind < ARRAY_SIZE(names) ? names[kind] : "?";
 }
 
+/*
+ * Values that differ are to look different, also those of pointers to something else than text: bytes
+ * that are no printable UTF-8 are written as in C, and so is the backslash.
+ */
+static void put_text(struct report_table *t, const char *text)
+{
+	struct strbuf out;
+
+	strbuf_init(&out);
+	strbuf_puts_escaped(&out, text);
+	if (strbuf_error(&out))
+		report_add_none(t);
+	else
+		report_add_text(t, strbuf_str(&out));
+	strbuf_release(&out);
+}
+
 static void put_value(struct report_table *t, const struct capture_funcs *c, unsigned int kind,
 		      uint64_t value)
 {
@@ -266,7 +296,7 @@ static void put_value(struct report_table *t, const struct capture_funcs *c, uns
 			known = "(unreadable)";
 		else
 			known = capture_funcs_text(c, value);
-		report_add_text(t, known ? known : "(lost)");
+		put_text(t, known ? known : "(lost)");
 		return;
 	case FUNC_ARG_POINTER:
 		snprintf(text, sizeof(text), "%#" PRIx64, value);
@@ -427,6 +457,7 @@ struct report *func_report(struct capture_funcs *c, uint64_t ran_ns)
 		return NULL;
 	capture_funcs_stats(c, &st);
 	s = report_section(r, "functions", "Calls by function");
+	add_unmatched(s, c);
 	add_notes(s, &st);
 	add_verdict(s, capture_funcs_verdict(c));
 	add_refusals(s, results, n, o->entries);

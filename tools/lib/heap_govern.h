@@ -19,7 +19,7 @@
 struct heap_cost {
 	bool measured; /* the following are known */
 	double allocs_per_s, frees_per_s;
-	double busy;	   /* CPUs that the target kept busy */
+	double busy;	   /* CPUs that the target kept busy; at most, if at_least */
 	double full;	   /* how much longer its work takes, in per cent: all followed, ... */
 	double calls_only; /* ... or only calls counted (--alloc-only) */
 	bool at_least;	   /* or more */

@@ -20,7 +20,7 @@ struct probe_budget {
 	size_t nr, cap;
 	struct governor_estimate cost;	 /* of all as they are listed, once measured */
 	double calls_per_s, frees_per_s; /* hits of the probes, those of free() apart */
-	double busy;			 /* CPUs that the target kept busy */
+	double busy;			 /* CPUs that the target kept busy; at most, if at_least */
 };
 
 void probe_budget_init(struct probe_budget *b);

@@ -2,6 +2,7 @@
 #include "probe_list.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,15 +17,24 @@ static void object_release(struct probe_list_object *o)
 	free(o->sites);
 }
 
-/* Keep the probes that match. */
-static void filter_usdt(struct usdt_list *l, const char *pattern)
+/* Keep the probes that match. Returns how many have a provider that does. */
+static size_t filter_usdt(struct usdt_list *l, const char *pattern)
 {
-	size_t n = 0;
+	size_t lib_len = 0, of_provider = 0, n = 0;
+	char *all = NULL;
 
-	for (size_t i = 0; i < l->nr; i++)
+	if (pattern)
+		functions_split(pattern, &lib_len);
+	if (lib_len && asprintf(&all, "%.*s:*", (int)lib_len, pattern) < 0)
+		all = NULL; /* only a message gets poorer */
+	for (size_t i = 0; i < l->nr; i++) {
+		of_provider += all && usdt_matches(&l->items[i], all);
 		if (!pattern || usdt_matches(&l->items[i], pattern))
 			l->items[n++] = l->items[i];
+	}
 	l->nr = n;
+	free(all);
+	return of_provider;
 }
 
 /* For all objects of the process, as return probes see them. */
@@ -84,8 +94,8 @@ static bool has_notes(struct elf_file *elf)
 }
 
 /* Returns 0, o->err set when the object has something that cannot be told, or -ENOMEM. */
-static int look_at(struct probe_list_object *o, const struct images *images, const char *glob,
-		   const char *pattern)
+static int look_at(struct probe_list *l, struct probe_list_object *o, const struct images *images,
+		   const char *glob, const char *pattern)
 {
 	struct elf_file *elf = o->image->elf;
 	bool notes = has_notes(elf);
@@ -107,7 +117,7 @@ static int look_at(struct probe_list_object *o, const struct images *images, con
 		if (err && err != -ENOMEM)
 			o->err = err;
 	}
-	filter_usdt(&o->usdt, pattern);
+	l->nr_of_provider += filter_usdt(&o->usdt, pattern);
 	if (code && err != -ENOMEM)
 		err = find_sites(o, images, code);
 	else if (err != -ENOMEM)
@@ -124,7 +134,7 @@ static int add_object(struct probe_list *l, const struct images *images, size_t 
 	struct probe_list_object o = { .image = &images->items[image] };
 	int err;
 
-	err = look_at(&o, images, glob, pattern);
+	err = look_at(l, &o, images, glob, pattern);
 	if (err) {
 		object_release(&o);
 		return err;
@@ -196,7 +206,8 @@ static int suggest_usdt(const struct image *im, struct suggest *s)
 	return err == -ENOMEM ? err : 0;
 }
 
-int probe_list_suggest(const struct images *images, const char *pattern, struct strbuf *b)
+int probe_list_suggest(const struct images *images, const char *pattern, unsigned int kinds,
+		       struct strbuf *b)
 {
 	struct suggest probes, functions;
 	size_t lib_len, n;
@@ -207,8 +218,10 @@ int probe_list_suggest(const struct images *images, const char *pattern, struct 
 	for (size_t i = 0; i < images->nr && !err; i++) {
 		const struct image *im = &images->items[i];
 
-		err = suggest_usdt(im, &probes);
-		if (!err && (!lib_len || functions_lib_matches(pattern, lib_len, im->path)))
+		if (kinds & PROBE_LIST_USDT)
+			err = suggest_usdt(im, &probes);
+		if (!err && (kinds & PROBE_LIST_FUNCTIONS) &&
+		    (!lib_len || functions_lib_matches(pattern, lib_len, im->path)))
 			err = suggest_functions(images, im, &functions);
 	}
 	n = suggest_put(&probes, b);

@@ -36,6 +36,7 @@ struct probe_list {
 	size_t nr_usdt, nr_functions; /* of all objects; sites of one USDT probe count each */
 	size_t nr_bad_notes;	      /* USDT notes that could not be read */
 	size_t nr_libraries;	      /* objects that the pattern's library part fits */
+	size_t nr_of_provider; /* USDT probes that it fits as a provider, whatever their names */
 };
 
 /*
@@ -48,10 +49,13 @@ int probe_list_init(struct probe_list *ret, const struct images *images, const c
 void probe_list_release(struct probe_list *l);
 
 /*
- * For a pattern that matched nothing: append to b the names of both kinds that are like it,
+ * For a pattern that matched nothing: append to b the names of these kinds that are like it,
  * separated by ", ". Returns how many, or -ENOMEM.
  */
-int probe_list_suggest(const struct images *images, const char *pattern, struct strbuf *b);
+#define PROBE_LIST_USDT	     1U
+#define PROBE_LIST_FUNCTIONS 2U
+int probe_list_suggest(const struct images *images, const char *pattern, unsigned int kinds,
+		       struct strbuf *b);
 
 /*
  * Append it as text, or as one JSON object:

@@ -29,11 +29,11 @@ static int decide(struct watch *w, const struct probe_budget *b,
 	if (v.asked > o->max_overhead)
 		return watch_fail(
 			w, -EBUSY,
-			"%.0f allocations a second on %.2f CPUs: to count them (--alloc) "
+			"%.0f allocations a second on %s%.2f CPUs: to count them (--alloc) "
 			"would make the process's work take %s%.0f%% longer; --max-overhead "
 			"is %.1f%% (--force goes on)",
-			v.calls_per_s, v.busy, v.at_least ? "at least " : "", v.asked,
-			o->max_overhead);
+			v.calls_per_s, v.at_least ? "at most " : "", v.busy,
+			v.at_least ? "at least " : "", v.asked, o->max_overhead);
 	if (o->tell)
 		o->tell(o->tell_arg, &v);
 	return 0;

@@ -420,7 +420,8 @@ static int fail_missing(struct request_probes *p, const char *pattern, pid_t pid
 
 	strbuf_init(&names);
 	if (pid && !images_of_process(&images, pid)) {
-		probe_list_suggest(&images, pattern, &names);
+		probe_list_suggest(&images, pattern, PROBE_LIST_USDT | PROBE_LIST_FUNCTIONS,
+				   &names);
 		images_release(&images);
 	}
 	if (names.len)

@@ -455,27 +455,26 @@ static void add_notes(struct report_section *s, const struct capture_requests_st
 		uint64_t n;
 		const char *what;
 	} notes[] = {
-		{ st->no_start, "began before the capture did: they ended, and are not counted" },
-		{ st->open, "were still open at its end (see below)" },
-		{ st->reused, "were never seen to end: their id began anew" },
-		{ st->thread_gone, "were never seen to end: their thread exited" },
-		{ st->lost_open, "were lost: too many were open at once" },
-		{ st->lost_ring, "were lost: their records came faster than they were read" },
-		{ st->inconsistent, "have times that do not add up: a fault of this program" },
-		{ st->damaged, "have damaged records: a fault of this program" },
+		{ st->no_start, "that began before the capture did, and are not counted" },
+		{ st->open, "that were still open at its end (see below)" },
+		{ st->reused, "that were never seen to end, their id began anew" },
+		{ st->thread_gone, "that were never seen to end, their thread exited" },
+		{ st->lost_open, "that were lost, too many were open at once" },
+		{ st->lost_ring, "that were lost, their records came faster than they were read" },
+		{ st->inconsistent, "with times that do not add up, a fault of this program" },
+		{ st->damaged, "with damaged records, a fault of this program" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(notes); i++)
 		if (notes[i].n)
-			report_note(s, "%" PRIu64 " requests %s.", notes[i].n, notes[i].what);
+			report_note(s, "Requests %s: %" PRIu64 ".", notes[i].what, notes[i].n);
 	if (st->bad_arguments)
-		report_note(s, "%" PRIu64 " times an argument could not be read.",
-			    st->bad_arguments);
+		report_note(s, "Arguments that could not be read: %" PRIu64 ".", st->bad_arguments);
 	if (st->lost_threads)
-		report_note(s, "%" PRIu64 " times a thread could not be followed: too many.",
+		report_note(s, "Threads that could not be followed, too many: %" PRIu64 " times.",
 			    st->lost_threads);
 	if (st->stray_ends)
-		report_note(s, "%" PRIu64 " returns of functions whose call was not seen.",
+		report_note(s, "Returns of functions whose call was not seen: %" PRIu64 ".",
 			    st->stray_ends);
 }
 

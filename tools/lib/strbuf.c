@@ -249,6 +249,28 @@ bool utf8_unsafe(uint32_t c)
 	return in_ranges(c, unsafe, ARRAY_SIZE(unsafe));
 }
 
+void strbuf_puts_escaped(struct strbuf *b, const char *s)
+{
+	const char *p = s;
+	uint32_t c;
+
+	for (; (c = utf8_next(&p)); s = p) {
+		bool broken = c == UTF8_REPLACEMENT && p - s == 1;
+
+		if (c == '\\')
+			strbuf_puts(b, "\\\\");
+		else if (c == '\n')
+			strbuf_puts(b, "\\n");
+		else if (c == '\t')
+			strbuf_puts(b, "\\t");
+		else if (!broken && !utf8_unsafe(c))
+			strbuf_add(b, s, (size_t)(p - s));
+		else
+			for (; s < p; s++)
+				strbuf_printf(b, "\\x%02x", (unsigned char)*s);
+	}
+}
+
 size_t strbuf_puts_clipped(struct strbuf *b, const char *s, size_t columns)
 {
 	const char *p = s;

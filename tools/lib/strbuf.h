@@ -53,6 +53,11 @@ uint32_t utf8_next(const char **s);
 void strbuf_put_utf8(struct strbuf *b, uint32_t c);
 /* Append s with everything that is not UTF-8 replaced. */
 void strbuf_puts_utf8(struct strbuf *b, const char *s);
+/*
+ * Append s as the inside of a string in C: bytes that are not UTF-8, and unsafe characters (see
+ * below), as \xNN, \n, \t, and the backslash doubled, so that what differs stays different.
+ */
+void strbuf_puts_escaped(struct strbuf *b, const char *s);
 
 /*
  * Columns a character takes in a terminal: 0 for combining marks, 2 for East Asian wide ones

@@ -69,10 +69,11 @@ static int decide(struct timeline_sources *s, const struct target *t, struct pro
 		return timeline_allocs_follow(&s->allocs, t, false);
 	}
 	snprintf(s->error, sizeof(s->error),
-		 "%.0f calls a second of what %s is to record, on %.2f CPUs: the process's work "
+		 "%.0f calls a second of what %s is to record, on %s%.2f CPUs: the process's work "
 		 "would take %s%.0f%% longer%s; --max-overhead is %.1f%% (--force goes on)",
-		 v->calls_per_s, which(s), v->busy, v->at_least ? "at least " : "", v->done,
-		 v->narrowed ? " even without frees" : "", max_overhead);
+		 v->calls_per_s, which(s), v->at_least ? "at most " : "", v->busy,
+		 v->at_least ? "at least " : "", v->done, v->narrowed ? " even without frees" : "",
+		 max_overhead);
 	return -EBUSY;
 }
 
