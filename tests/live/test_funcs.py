@@ -54,6 +54,43 @@ int main(void)
 }
 """
 
+LOOPS = r"""
+#include <stdio.h>
+int loops(int n);
+__asm__(".globl loops\n.type loops, @function\nloops: .cfi_startproc\n"
+	"decl %edi\njnz loops\nxorl %eax, %eax\nret\n.cfi_endproc\n.size loops, . - loops\n");
+int main(void)
+{
+	for (int i = 0; i < 23; i++)
+		loops(7);
+	puts("done");
+	return 0;
+}
+"""
+
+
+LIBRARY = r"""
+#include <stdio.h>
+__attribute__((noipa)) void in_library(void) { asm volatile(""); }
+__attribute__((constructor)) static void early(void) { for (int i = 0; i < 7; i++) in_library(); }
+"""
+
+USES = r"""
+#include <dlfcn.h>
+#include <stdio.h>
+#include <unistd.h>
+extern void in_library(void);
+int main(int argc, char **argv)
+{
+	void *plugin = argc > 1 ? dlopen(argv[1], RTLD_NOW) : NULL;
+	void (*f)(void) = plugin ? (void (*)(void))dlsym(plugin, "in_library") : in_library;
+	for (int i = 0; i < 23; i++)
+		f();
+	puts("done");
+	return 0;
+}
+"""
+
 
 class Funcs(LiveTest):
     ns_for_probes = 15000  # of a call, where an instruction is single-stepped
@@ -253,6 +290,46 @@ class Unharmed(Funcs):
         self.assertEqual([rows[name]["returns"] for name in ("yields", "resumes", "adds")],
                          [None, None, 23])
         self.assertIn("coroutines may switch stacks", self.notes(report))
+
+
+class Libraries(Funcs):
+    def setUp(self):
+        super().setUp()
+        self.library = self.build("gcc", "library.c", LIBRARY, "-shared", "-fPIC")
+
+    def test_from_the_first_instruction(self):
+        """Also in a library: before its constructor runs."""
+        exe = self.build("gcc", "uses.c", USES, self.library)
+        for _ in range(3):
+            result, report = self.capture("library:in_library", "libc:puts", command=[exe])
+            self.assertTrue(result.out.endswith("done\n"), result)
+            self.assertEqual(self.counts(report), {"in_library": (30, 30, 0), "puts": (1, 1, 0)})
+            self.assertNotIn("mapped during", self.notes(report))
+
+    def test_loaded_later(self):
+        """What was called before it was seen nobody knows, which is said."""
+        exe = self.build("gcc", "uses.c", USES, "-Din_library=sync")
+        result, report = self.capture("main", "in_library", command=[exe, self.library])
+        self.assertTrue(result.out.endswith("done\n"), result)
+        rows = self.functions(report)
+        self.assertEqual(rows["main"]["calls"], 1)
+        if "in_library" in rows:
+            self.assertLessEqual(rows["in_library"]["calls"], 30)
+            self.assertIn("in_library: in a file that was mapped during", self.notes(report))
+        else:
+            self.assertIn("No function is called 'in_library'", self.notes(report))
+
+
+class Loops(Funcs):
+    def test_code_that_jumps_back_to_its_probe(self):
+        """Each pass is counted, which is said; a return is that of none of them."""
+        exe = self.build("gcc", "loops.c", LOOPS)
+        for more in ([], ["--entries"]):
+            result, report = self.capture("loops", *more, command=[exe])
+            self.assertTrue(result.out.endswith("done\n"), result)
+            row = self.functions(report)["loops"]
+            self.assertEqual((row["calls"], row["returns"]), (23 * 7, None))
+            self.assertIn("loops: its code jumps back to where it is probed", self.notes(report))
 
 
 class Budget(Funcs):

@@ -13,6 +13,7 @@
 #include "func_probes.h"
 #include "funcs.skel.h"
 #include "heap_probes.h"
+#include "loading.h"
 #include "util.h"
 #include "watch.h"
 
@@ -35,6 +36,7 @@ struct capture_funcs {
 	struct func_text *texts;
 	size_t nr_texts, cap_texts;
 	bool started, running, begun; /* begun: the gate is open */
+	size_t nr_at_start;	      /* functions that are probed from the first moment */
 };
 
 /* ---------------------------------------------------------------- loading ---- */
@@ -346,7 +348,20 @@ static int funcs_start(void *capture)
 		err = update_probes(c);
 	if (!err && known)
 		err = check_probes(c);
+	c->nr_at_start = c->probes.sites.nr;
 	return err;
+}
+
+/* A library's functions are probed as soon as it is mapped: before its constructors. */
+static int funcs_place(void *capture, pid_t pid, uint64_t pc)
+{
+	struct capture_funcs *c = capture;
+	int err = watch_poll(&c->watch);
+
+	if (!err)
+		err = update_probes(c);
+	c->nr_at_start = c->probes.sites.nr;
+	return err ? err : loading_is_over(&c->watch.target, pid, pc);
 }
 
 static int funcs_poll(void *capture)
@@ -421,6 +436,7 @@ static int collect(struct capture_funcs *c)
 	for (size_t i = 0; i < c->counts.nr && !err; i++) {
 		c->results[i].site = &c->probes.sites.items[i];
 		c->results[i].timed = func_probes_is_timed(&c->probes, &c->probes.sites.items[i]);
+		c->results[i].late = i >= c->nr_at_start;
 	}
 	return err ? watch_fail(&c->watch, err, "cannot collect: %s", strerror(-err)) : 0;
 }
@@ -554,6 +570,7 @@ static_assert(offsetof(struct capture_funcs, watch) == 0, "as watch_op_* want it
 const struct capture_ops capture_funcs_ops = {
 	.add = funcs_add,
 	.start = funcs_start,
+	.place = funcs_place,
 	.poll = funcs_poll,
 	.stop = funcs_stop,
 	.fd = watch_op_fd,

@@ -63,6 +63,7 @@ struct capture_funcs_stats {
 struct func_result {
 	const struct function_site *site;
 	bool timed;
+	bool late; /* probed once the target ran with it: earlier calls are missing */
 	struct func_stat sum;
 	struct hist latency;
 };

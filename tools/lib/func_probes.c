@@ -131,11 +131,6 @@ static void note(struct func_probes *p, const struct function_site *f)
 			      "%s: chosen at load time, so that only the choice is seen: the "
 			      "functions that are called have names of their own\n",
 			      f->name);
-	else if (f->site.repeats)
-		strbuf_printf(&p->notes,
-			      "%s: jumps back to where it is probed: the count is at "
-			      "least that of its calls\n",
-			      f->name);
 	for (size_t i = 0; i < p->o->nr_args && !f->site_err; i++)
 		if (f->site.args[p->o->args[i].number] == PROBE_ARG_LOST)
 			strbuf_printf(&p->notes, "%s: arg%u is not known where it is probed\n",

@@ -141,6 +141,35 @@ static void add_stepped(struct report_section *section, const struct func_result
 			    results[first].site->name, nr > 1 ? " and others" : "");
 }
 
+/* What counts more than its calls. */
+static void add_repeats(struct report_section *section, const struct func_result *results, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!results[i].site->site_err && results[i].site->site.repeats)
+			report_note(section,
+				    "%s: its code jumps back to where it is probed, and each time "
+				    "is counted: its calls are as many at most.",
+				    results[i].site->name);
+}
+
+/* What was mapped by and by: until that is noticed, nobody counts. */
+static void add_late(struct report_section *section, const struct func_result *results, size_t n)
+{
+	size_t nr = 0, first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (results[i].site->site_err || !results[i].late)
+			continue;
+		first = nr ? first : i;
+		nr++;
+	}
+	if (nr)
+		report_note(section,
+			    "%s%s: in a file that was mapped during the capture; calls before "
+			    "that was noticed are not counted.",
+			    results[first].site->name, nr > 1 ? " and others" : "");
+}
+
 /* Functions whose returns are not probed, by reason. */
 static void add_refusals(struct report_section *section, const struct func_result *results,
 			 size_t n, bool entries)
@@ -462,6 +491,8 @@ struct report *func_report(struct capture_funcs *c, uint64_t ran_ns)
 	add_verdict(s, capture_funcs_verdict(c));
 	add_refusals(s, results, n, o->entries);
 	add_stepped(s, results, n);
+	add_repeats(s, results, n);
+	add_late(s, results, n);
 	add_functions(s, results, n, ran_ns);
 	if (o->allocs)
 		add_allocs(r, results, n);

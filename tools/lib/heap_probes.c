@@ -5,8 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "capture.h"
-#include "load_order.h"
+#include "loading.h"
 #include "util.h"
 
 static void probed_release(struct heap_probed *o)
@@ -266,33 +265,11 @@ bool heap_probes_reprobe(struct heap_probes *p, const struct target *t, size_t *
 
 /* ---------------------------------------------------------------- a command ---- */
 
-static const struct unwind_mapping *mapping_at(const struct target *t, pid_t pid, uint64_t addr)
-{
-	const struct target_process *p = target_find(t, pid);
-
-	for (size_t i = 0; p && p->region && i < p->region->nr_maps; i++)
-		if (addr >= p->region->maps[i].start && addr < p->region->maps[i].end)
-			return &p->region->maps[i];
-	return NULL;
-}
-
-/* Is the dynamic linker done: does code run that is not its own? */
-static bool is_loaded(const struct target *t, pid_t pid, uint64_t pc, uint32_t malloc_object)
-{
-	const struct unwind_mapping *m = mapping_at(t, pid, pc);
-	uint64_t linker;
-
-	if (pc == CAPTURE_PC_LOADED || load_order_linker(pid, &linker) || !linker)
-		return true;
-	/* One that is the C library, too (musl), is never left. */
-	return m && (m->bias != linker || m->object == malloc_object);
-}
-
 int heap_probes_lead(struct heap_probes *p, const struct target *t, pid_t pid, uint64_t pc)
 {
 	const struct target_process *process = target_find(t, pid);
 	uint32_t generation = process && process->region ? process->region->generation : 0;
-	bool loaded = is_loaded(t, pid, pc, p->malloc_object);
+	bool loaded = loading_is_over(t, pid, pc);
 	struct allocator a = { 0 };
 	int err = 0;
 
@@ -303,7 +280,6 @@ int heap_probes_lead(struct heap_probes *p, const struct target *t, pid_t pid, u
 		snprintf(p->error, sizeof(p->error), "%s", a.error);
 		if (!err) {
 			p->complete = a.complete;
-			p->malloc_object = a.items[0].object->id;
 			err = probe(p, &a, pid);
 		} else if (err == -ENOENT && !loaded) {
 			err = 0;

@@ -55,9 +55,8 @@ struct heap_probes {
 	size_t nr_sites, nr_stepped; /* different ones; of these, single-stepped */
 	size_t seen;		     /* of heap_probes_update(): processes and objects */
 	/* Of heap_probes_lead(): */
-	uint32_t generation;	/* of the mappings that were looked at */
-	uint32_t malloc_object; /* 0: not found yet */
-	bool complete;		/* no name is missing */
+	uint32_t generation; /* of the mappings that were looked at */
+	bool complete;	     /* no name is missing */
 	/* Processes that run another program: of heap_probes_execed(). */
 	struct heap_execed {
 		pid_t pid;

@@ -227,8 +227,11 @@ enum probe_return probe_site_returns(struct probe_code *c, const struct probe_si
 				     unsigned int hazards)
 {
 	const struct unwind_row *row;
-	int err = read_rows(c);
+	int err;
 
+	if (s->repeats)
+		return PROBE_RETURN_REPEATS;
+	err = read_rows(c);
 	if (err)
 		return err == -ENOMEM ? PROBE_RETURN_NO_MEMORY : PROBE_RETURN_NO_ROW;
 	row = unwind_table_row(&c->rows, s->vaddr);
@@ -249,6 +252,7 @@ const char *probe_return_text(enum probe_return r)
 	static const char *const texts[] = {
 		[PROBE_RETURN_OK] = "can be probed",
 		[PROBE_RETURN_NO_ROW] = "no unwind information says where the return address is",
+		[PROBE_RETURN_REPEATS] = "its code jumps back to where it is probed",
 		[PROBE_RETURN_FRAME] = "the return address is not on top of the stack at the site",
 		[PROBE_RETURN_THROWS] = "a C++ exception may pass through it, which would abort",
 		[PROBE_RETURN_SWITCHES] = "coroutines may switch stacks inside it",

@@ -114,6 +114,7 @@ uint64_t probe_site_cookie(const struct probe_site *s, uint32_t id);
 enum probe_return {
 	PROBE_RETURN_OK,
 	PROBE_RETURN_NO_ROW,	/* no unwind information says where the return address is */
+	PROBE_RETURN_REPEATS,	/* a call may pass the site several times: which one returns? */
 	PROBE_RETURN_FRAME,	/* at the site it is not on top of the stack */
 	PROBE_RETURN_THROWS,	/* a C++ exception might pass through */
 	PROBE_RETURN_SWITCHES,	/* stacks might be switched inside */

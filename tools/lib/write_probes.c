@@ -91,7 +91,7 @@ static void text_function(struct strbuf *b, const struct function *f,
 	else
 		strbuf_printf(b, "no returns: %s", probe_return_text(s->returns));
 	if (s->site.repeats)
-		strbuf_puts(b, "; its code jumps back to the site: more hits than calls");
+		strbuf_puts(b, "; a call may hit it several times");
 	if (f->ifunc)
 		strbuf_puts(b,
 			    "; only chooses the function that is called (IFUNC): probe that one");
