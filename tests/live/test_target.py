@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Targets in all conditions, and the ways a capture begins and ends."""
 
+import contextlib
 import glob
 import json
 import os
@@ -41,6 +42,22 @@ def bpf_programs():
         ["bpftool", "-j", "prog", "show"], capture_output=True, text=True, check=True
     )
     return {program["id"] for program in json.loads(shown.stdout)}
+
+
+def watched(pid):
+    """What a tool has told the kernel of each process that it watches: {pid: (mappings, generation)}."""
+    ids = set()
+    for path in glob.glob(f"/proc/{pid}/fdinfo/*"):
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+            ids |= set(re.findall(r"^map_id:\s*(\d+)$", file.read(), re.M))
+    for number in ids:
+        show = subprocess.run(["bpftool", "-j", "map", "show", "id", number], capture_output=True)
+        if show.returncode or json.loads(show.stdout).get("name") != "procs":
+            continue
+        dump = subprocess.run(["bpftool", "-j", "map", "dump", "id", number], capture_output=True)
+        values = [(e["formatted"]["key"], e["formatted"]["value"]) for e in json.loads(dump.stdout)]
+        return {key: ((v["first_mapping"], v["nr_mappings"]), v["generation"]) for key, v in values}
+    return {}
 
 
 class Ends(LiveTest):
@@ -161,6 +178,20 @@ class Choosing(LiveTest):
             result = periscope("cpu", "-n", "tail_calls", "-F", 499, "-f", "-U", 1)
         self.assert_whole(result)
         self.assert_stacks(result, case)
+
+    def test_forked_processes_share_what_is_known_of_their_code(self):
+        with self.start("fork_tree") as workload, self.start("recursion") as other:
+            path = os.path.join(self.temp_dir(), "cpu.folded")
+            pids = f"{workload.pid},{other.pid}"
+            with Tool("cpu", "--children", "-p", pids, "-o", path, "-U", 30) as tool:
+                wait_until(lambda: len(watched(tool.pid)) >= 5, 10, "four of the tree and another")
+                wait_until(lambda: all(n for (_, n), _ in watched(tool.pid).values()), 10, "mappings")
+                seen = watched(tool.pid)
+                tool.popen.send_signal(signal.SIGINT)
+                tool.finish(20)
+        alone = seen.pop(other.pid)
+        self.assertEqual(len(set(seen.values())), 1, "they have forked, and mapped nothing since")
+        self.assertNotIn(alone, seen.values())
 
     def test_command(self):
         case = cases("recursion")["plain"]

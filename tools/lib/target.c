@@ -220,6 +220,23 @@ static bool same_maps(const struct target_region *r, const struct unwind_mapping
 	return r && r->nr_maps == n && !memcmp(r->maps, list, n * sizeof(*list));
 }
 
+/* The region of another process that holds the same list, as those do that one has forked. */
+static struct target_region *find_region(const struct target *t, const struct unwind_mapping *list,
+					 size_t n)
+{
+	for (size_t i = 0; n && i < t->nr_procs; i++)
+		if (same_maps(t->procs[i]->region, list, n))
+			return t->procs[i]->region;
+	return NULL;
+}
+
+static void share_region(struct target *t, struct target_process *p, struct target_region *r)
+{
+	r->users++;
+	leave_region(t, p);
+	p->region = r;
+}
+
 /* Give p a region of its own that holds the list, which is taken. */
 static int publish(struct target *t, struct target_process *p, struct unwind_mapping *list,
 		   size_t n)
@@ -252,6 +269,7 @@ static int publish(struct target *t, struct target_process *p, struct unwind_map
  */
 static int refresh(struct target *t, struct target_process *p, uint64_t flags)
 {
+	struct target_region *shared;
 	struct unwind_mapping *list;
 	size_t n;
 	int err;
@@ -262,10 +280,14 @@ static int refresh(struct target *t, struct target_process *p, uint64_t flags)
 	if (err)
 		return err;
 	/* An exiting process has lost its mappings but may have samples of before on the way. */
-	if ((!n && p->region) || same_maps(p->region, list, n))
+	if ((!n && p->region) || same_maps(p->region, list, n)) {
 		free(list);
-	else
+	} else if ((shared = find_region(t, list, n))) {
+		share_region(t, p, shared);
+		free(list);
+	} else {
 		err = publish(t, p, list, n);
+	}
 	return err ? err : put_proc(t, p, flags);
 }
 
@@ -358,8 +380,7 @@ static int forked(struct target *t, pid_t pid, pid_t parent_pid)
 	p->dirty = true;
 	if (parent && parent->region && !bpf_map_lookup_elem(t->maps.procs, &key, &value) &&
 	    value.generation == parent->region->generation) {
-		p->region = parent->region;
-		p->region->users++;
+		share_region(t, p, parent->region);
 		p->dirty = false;
 	}
 	return 0;

@@ -24,8 +24,9 @@ struct target_maps {
 };
 
 /*
- * A run of elements of the `mappings` array, and what is in it. Processes that were forked share
- * their parent's until the mappings of one of them change.
+ * A run of elements of the `mappings` array, and what is in it. Processes with the same mappings, as
+ * those of a server that forks its workers, share one: the walk remembers code by region, and what
+ * it has learned of one process holds for all.
  */
 struct target_region {
 	uint32_t start, size;
