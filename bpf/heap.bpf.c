@@ -434,6 +434,10 @@ int heap_request(struct pt_regs *ctx)
 	if (!h.p || read_key(&h))
 		return 0;
 	switch (h.p->role) {
+	case ROLE_STATUS:
+		if (!on_status(t, &h))
+			break;
+		/* fallthrough */
 	case ROLE_BEGIN:
 		on_begin(t, &h);
 		break;
@@ -445,6 +449,9 @@ int heap_request(struct pt_regs *ctx)
 		break;
 	case ROLE_END:
 		on_end(t, &h);
+		break;
+	case ROLE_EXECUTE:
+		on_execute(&h);
 		break;
 	default:
 		break;

@@ -17,7 +17,10 @@
 /* A request that has not ended. */
 struct heap_request {
 	__u64 serial;
-	__u64 cfa; /* of the function that it is a call of, by_thread */
+	union {
+		__u64 cfa;  /* of the function that it is a call of, by_thread */
+		__u64 told; /* by the thread: as in struct request_record */
+	};
 	__u32 route;
 	__u32 reserved;
 };
@@ -186,7 +189,7 @@ static __always_inline void piece_end(struct heap_thread *t)
 
 static __always_inline void on_begin(struct heap_thread *t, struct hit *h)
 {
-	__u64 cfa = h->p->is_function ? probe_cfa(h->ctx, h->cookie) : 0;
+	__u64 cfa = h->p->nests ? probe_cfa(h->ctx, h->cookie) : h->told;
 	struct heap_route_key key = { .route = -1 };
 	struct heap_request *r = request_of(&h->key);
 	__u32 route;
@@ -228,18 +231,12 @@ static __always_inline void on_pause(struct heap_thread *t, const struct hit *h)
 		piece_end(t);
 }
 
-static __always_inline void on_end(struct heap_thread *t, const struct hit *h)
+static __always_inline void end_request(struct heap_thread *t, const struct hit *h,
+					struct heap_request *r)
 {
-	struct heap_request *r = request_of(&h->key);
 	struct heap_route *route;
-	__u32 index;
+	__u32 index = r->route;
 
-	if (!r)
-		return;
-	/* Of a call inside, whose return may be missing: its frame is below the first one's. */
-	if (h->p->nests && probe_return_cfa(h->ctx) < r->cfa)
-		return;
-	index = r->route;
 	route = bpf_map_lookup_elem(&heap_routes, &index);
 	if (route)
 		__sync_fetch_and_add(&route->done, 1);
@@ -247,6 +244,36 @@ static __always_inline void on_end(struct heap_thread *t, const struct hit *h)
 	if (t->request == r->serial)
 		piece_end(t);
 	request_close(&h->key, r);
+}
+
+static __always_inline void on_end(struct heap_thread *t, const struct hit *h)
+{
+	struct heap_request *r = request_of(&h->key);
+
+	/* Of a call inside, whose return may be missing: its frame is below the first one's. */
+	if (r && !(h->p->nests && probe_return_cfa(h->ctx) < r->cfa))
+		end_request(t, h, r);
+}
+
+/* Returns whether a request begins now. */
+static __always_inline bool on_status(struct heap_thread *t, struct hit *h)
+{
+	struct heap_request *r = request_of(&h->key);
+	enum request_role role;
+
+	h->told = told_by(h);
+	role = status_role(h->told, r ? r->told : 0);
+	if (r && role != ROLE_NONE)
+		end_request(t, h, r);
+	return role == ROLE_BEGIN;
+}
+
+static __always_inline void on_execute(const struct hit *h)
+{
+	struct heap_request *r = request_of(&h->key);
+
+	if (r)
+		r->told &= ~(__u64)REQUEST_PENDING;
 }
 
 #endif

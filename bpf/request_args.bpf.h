@@ -28,6 +28,7 @@ struct hit {
 	__u64 t;
 	struct target_ids ids;
 	struct request_key key;
+	__u64 told; /* of ROLE_STATUS: by this hit */
 };
 
 /* ---------------------------------------------------------------- arguments ---- */
@@ -93,6 +94,51 @@ static __always_inline __u8 read_name_into(const struct hit *h, char *name, __u3
 		return REQUEST_NO_NAME;
 	__builtin_memcpy(name, &value, sizeof(value));
 	return REQUEST_NAME_NUMBER;
+}
+
+/* ---------------------------------------------------------------- what a thread tells ---- */
+
+#define TEXT_CHUNK  64
+#define TEXT_CHUNKS 4
+
+/* Tells texts apart by as much of them as names keep, and more. The verifier goes through it once. */
+__attribute__((noinline)) __u64 text_hash(__u64 text)
+{
+	__u64 words[TEXT_CHUNK / sizeof(__u64)], hash = 0;
+	long n;
+
+	for (__u32 i = 0; i < TEXT_CHUNKS; i++) {
+		__builtin_memset(words, 0, sizeof(words));
+		/* Each ends with a NUL of its own. */
+		n = bpf_probe_read_user_str(words, sizeof(words),
+					    (void *)(text + i * (TEXT_CHUNK - 1)));
+		for (__u32 j = 0; j < TEXT_CHUNK / sizeof(__u64); j++) {
+			hash = (hash ^ words[j]) * 0x9e3779b97f4a7c15ULL;
+			hash ^= hash >> 32;
+		}
+		if (n < TEXT_CHUNK)
+			break;
+	}
+	return hash;
+}
+
+/* What the thread tells that it works on, 0: nothing. Of ROLE_STATUS. */
+static __always_inline __u64 told_by(const struct hit *h)
+{
+	__u64 name = arg(h, h->p->name);
+
+	return name ? text_hash(name) << 2 | 2 | h->p->pending : 0;
+}
+
+/*
+ * The thread tells that, and told `known` before. Does a request begin (ROLE_BEGIN), in place of the
+ * one there is, does that only end (ROLE_END), or neither?
+ */
+static __always_inline enum request_role status_role(__u64 told, __u64 known)
+{
+	if (told == known)
+		return ROLE_NONE;
+	return told ? ROLE_BEGIN : ROLE_END;
 }
 
 #endif

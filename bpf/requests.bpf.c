@@ -20,6 +20,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* Set when all probes are there, so that none of a request's is missing; cleared at the end. */
 bool active;
+__u64 active_since; /* CLOCK_MONOTONIC */
 
 /* ---------------------------------------------------------------- a request ---- */
 
@@ -52,7 +53,7 @@ static __always_inline void make_detail(const struct hit *h)
 
 static __always_inline void on_begin(struct hit *h)
 {
-	__u64 cfa = h->p->is_function ? probe_cfa(h->ctx, h->cookie) : 0;
+	__u64 cfa = h->p->nests ? probe_cfa(h->ctx, h->cookie) : h->told;
 	struct request_thread *th = thread_get(h->ids.tid);
 	struct request_record *r;
 
@@ -151,6 +152,64 @@ static __always_inline void on_end(struct hit *h)
 	finish(&h->key, r, END_DONE, h->t);
 }
 
+/* ---------------------------------------------------------------- what a thread tells ---- */
+
+/* It tells nothing, and told nothing before: in flight when the capture began, or just begun itself. */
+static __always_inline void first_told(__u32 tid)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (!thread_of(tid) && thread_make(tid) && task->start_time < active_since)
+		count(REQUESTS_NO_START);
+}
+
+static __always_inline void end_told(const struct request_key *key, struct request_record *r,
+				     __u64 t)
+{
+	struct request_thread *th = thread_of(key->id);
+
+	if (th && th->working) {
+		th->working = 0;
+		add_use(th, r);
+	}
+	be_on_cpu(key, r, key->id, t);
+	finish(key, r, END_DONE, t);
+}
+
+/*
+ * The current thread has told this at t. Returns whether a request begins. A function that the verifier
+ * goes through once, as the next one.
+ */
+__attribute__((noinline)) int thread_tells(__u32 tgid, __u32 tid, __u64 told, __u64 t)
+{
+	struct request_key key = { .id = tid, .tgid = tgid, .by_thread = 1 };
+	struct request_record *r = request_of(&key);
+	enum request_role role = status_role(told, r ? r->told : 0);
+
+	if (!r) {
+		if (role == ROLE_NONE)
+			first_told(tid);
+		return role == ROLE_BEGIN;
+	}
+	if (role != ROLE_BEGIN)
+		r->hits++;
+	if (role != ROLE_NONE)
+		end_told(&key, r, t);
+	return role == ROLE_BEGIN;
+}
+
+__attribute__((noinline)) int thread_executes(__u32 tgid, __u32 tid)
+{
+	struct request_key key = { .id = tid, .tgid = tgid, .by_thread = 1 };
+	struct request_record *r = request_of(&key);
+
+	if (!r)
+		return 0;
+	r->told &= ~(__u64)REQUEST_PENDING;
+	r->hits++;
+	return 0;
+}
+
 /* ---------------------------------------------------------------- queues ---- */
 
 static __always_inline void move_to(struct hit *h, struct request_record *r, __u32 where, __u64 t)
@@ -231,6 +290,11 @@ int request_hit(struct pt_regs *ctx)
 	if (!h.p || read_key(&h))
 		return 0;
 	switch (h.p->role) {
+	case ROLE_STATUS:
+		h.told = told_by(&h);
+		if (!thread_tells(h.ids.tgid, h.ids.tid, h.told, h.t))
+			break;
+		/* fallthrough */
 	case ROLE_BEGIN:
 		on_begin(&h);
 		break;
@@ -264,6 +328,9 @@ int request_hit(struct pt_regs *ctx)
 	case ROLE_PHASE_END:
 	case ROLE_PHASE_SWITCH:
 		on_phase(&h);
+		break;
+	case ROLE_EXECUTE:
+		thread_executes(h.ids.tgid, h.ids.tid);
 		break;
 	default:
 		break;

@@ -56,6 +56,12 @@ enum request_role {
 	ROLE_PHASE_BEGIN,  /* phase */
 	ROLE_PHASE_END,	   /* phase */
 	ROLE_PHASE_SWITCH, /* phase, until its end */
+	/*
+	 * A thread tells what it works on from now on, by the name; NULL: nothing. The same name
+	 * again is the same request, until it was executed.
+	 */
+	ROLE_STATUS,
+	ROLE_EXECUTE, /* what the thread has told last is executed now */
 };
 
 enum request_name_kind {
@@ -97,7 +103,8 @@ struct request_probe {
 	__u8 time;    /* that it took, in ns; of STMT_OWN */
 	__u8 account; /* of END: a struct request_account; and its last piece has no PAUSE */
 	__u8 nests; /* of BEGIN: a function and its return; calls inside are of the same request */
-	__u8 reserved[3];
+	__u8 pending; /* of STATUS: what is told is to be executed (EXECUTE), or else never was */
+	__u8 reserved[2];
 };
 
 /* A request is known by this. */
@@ -172,16 +179,25 @@ enum request_event_type {
 	EVENT_REQUEST_TEXT,   /* struct request_text */
 };
 
+/*
+ * Of `told`, a hash of what a thread told: it was not executed so far. Other requests have 0 there, or
+ * an address, which is even.
+ */
+#define REQUEST_PENDING 1
+
 /* A request while it lasts, and the record that is sent at its end. */
 struct request_record {
 	struct event_header header; /* arg: the id */
 	__u64 word;		    /* state, and since when */
 	__u64 phase_word;
-	__u64 start;	   /* CLOCK_MONOTONIC; the end is in word */
-	__u32 owner;	   /* the thread that works on it, 0: none */
-	__u32 where;	   /* enum requests_state, for when none does */
-	__u64 nest;	   /* phases inside of each other, 4 bits each, the innermost lowest */
-	__u64 cfa;	   /* of the function that began it, by_thread */
+	__u64 start; /* CLOCK_MONOTONIC; the end is in word */
+	__u32 owner; /* the thread that works on it, 0: none */
+	__u32 where; /* enum requests_state, for when none does */
+	__u64 nest;  /* phases inside of each other, 4 bits each, the innermost lowest */
+	union {
+		__u64 cfa;  /* of the function that began it, by_thread */
+		__u64 told; /* of one that STATUS began */
+	};
 	__u32 depth;	   /* calls of that function inside of it */
 	__u32 piece_phase; /* of this piece, where no probe says otherwise */
 	__u64 states[STATE_NR];

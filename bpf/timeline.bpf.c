@@ -301,6 +301,7 @@ int BPF_PROG(timeline_exit, struct task_struct *task)
 	if (task->signal->oom_mm)
 		flags |= EVENT_EXIT_OOM;
 	alloc_forget(ids.tid, ids.tid);
+	request_forget(ids.tid);
 	if (flags & EVENT_EXIT_GROUP)
 		heap_gone(ids.tgid);
 	put2(EVT_EXIT, ids.tid, task->exit_code, flags);

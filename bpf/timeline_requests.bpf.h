@@ -17,6 +17,14 @@ struct {
 	__type(value, __u64);
 } outermost SEC(".maps");
 
+/* What each thread has told that it works on, as in struct request_record. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1); /* TIMELINE_MAX_THREADS */
+	__type(key, __u32);
+	__type(value, __u64);
+} told SEC(".maps");
+
 /* Is this call inside of one that is a request already, or this return that of one inside? */
 static __always_inline bool is_inner_call(struct pt_regs *ctx, __u32 role, __u64 cookie, __u32 tid)
 {
@@ -39,6 +47,7 @@ static __always_inline __u32 kind_of_role(__u32 role)
 {
 	switch (role) {
 	case ROLE_BEGIN:
+	case ROLE_STATUS:
 		return EVT_REQUEST_BEGIN;
 	case ROLE_RUN:
 		return EVT_REQUEST_RUN;
@@ -67,6 +76,41 @@ static __always_inline void put_begin(const struct hit *h, __u64 id)
 		put4(EVT_REQUEST_BEGIN, h->ids.tid, v[0], v[1], v[2], 0);
 }
 
+/* The thread tells what it works on, which is `request` in a timeline. Returns whether one begins. */
+static __always_inline bool on_status(struct hit *h, __u64 request)
+{
+	__u32 tid = h->ids.tid;
+	__u64 *known = bpf_map_lookup_elem(&told, &tid);
+	enum request_role role;
+
+	h->told = told_by(h);
+	role = status_role(h->told, known ? *known : 0);
+	if (role == ROLE_NONE)
+		return false;
+	if (known) {
+		alloc_tell(tid);
+		put2(EVT_REQUEST_END, tid, request, 0);
+	}
+	if (role == ROLE_END)
+		bpf_map_delete_elem(&told, &tid);
+	else
+		bpf_map_update_elem(&told, &tid, &h->told, BPF_ANY);
+	return role == ROLE_BEGIN;
+}
+
+static __always_inline void request_forget(__u32 tid)
+{
+	bpf_map_delete_elem(&told, &tid);
+}
+
+static __always_inline void note_execute(__u32 tid)
+{
+	__u64 *known = bpf_map_lookup_elem(&told, &tid);
+
+	if (known)
+		*known &= ~(__u64)REQUEST_PENDING;
+}
+
 SEC("uprobe")
 int timeline_request(struct pt_regs *ctx)
 {
@@ -77,8 +121,14 @@ int timeline_request(struct pt_regs *ctx)
 	if (!current_is_ours(&h.ids))
 		return 0;
 	h.p = bpf_map_lookup_elem(&roles, &id);
-	kind = h.p ? kind_of_role(h.p->role) : EVT_NONE;
-	if (!h.p || kind == EVT_NONE)
+	if (!h.p)
+		return 0;
+	if (h.p->role == ROLE_EXECUTE) {
+		note_execute(h.ids.tid);
+		return 0;
+	}
+	kind = kind_of_role(h.p->role);
+	if (kind == EVT_NONE)
 		return 0;
 	if (h.p->nests && is_inner_call(ctx, h.p->role, h.cookie, h.ids.tid))
 		return 0;
@@ -86,6 +136,8 @@ int timeline_request(struct pt_regs *ctx)
 		return 0;
 	/* In a timeline 0 is no request. */
 	request = h.key.id ? h.key.id : ~0ULL;
+	if (h.p->role == ROLE_STATUS && !on_status(&h, request))
+		return 0;
 	alloc_tell(h.ids.tid);
 	if (kind == EVT_REQUEST_BEGIN)
 		put_begin(&h, request);

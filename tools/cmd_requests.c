@@ -31,7 +31,8 @@ static const char usage_text[] =
 	"Follows each request of a server by its probes, from the outside: how many of each route,\n"
 	"how long they took, where the time went (on CPU, runnable, blocked and why, in queues,\n"
 	"behind the loop) and what it was spent on. coworkingd's and PostgreSQL's probes are\n"
-	"known; for other programs, name what begins and ends a request.\n"
+	"known (its statements, simple, prepared or in pipelines, by their text); for other\n"
+	"programs, name what begins and ends a request.\n"
 	"\n"
 	"target:\n"
 	"  -p PID,...        processes by PID\n"
@@ -78,7 +79,7 @@ static const char usage_text[] =
 	"  periscope requests -n coworkingd 10            a report of the next 10 seconds\n"
 	"  periscope requests -n coworkingd -i 1          a table that refreshes\n"
 	"  periscope requests -n coworkingd --slow 50ms 60   what the slowest did, and where they waited\n"
-	"  periscope requests -n postgres 10              PostgreSQL's queries, by their text\n"
+	"  periscope requests -n postgres --children 10   PostgreSQL's statements, by their text\n"
 	"  periscope requests -n nginx 10 --request 'ngx_http_process_request(arg1)' \\\n"
 	"                                  'ngx_http_free_request(arg1)'\n";
 
@@ -176,10 +177,14 @@ static void fill_summary(struct summary *s, const struct capture_requests_stats 
 	summary_u64(s, "no-start", st->no_start);
 	summary_u64(s, "open", st->open);
 	summary_u64(s, "lost", st->lost);
+	if (st->not_executed)
+		summary_u64(s, "not-executed", st->not_executed);
 	if (st->reused)
 		summary_u64(s, "reused-ids", st->reused);
 	if (st->thread_gone)
 		summary_u64(s, "thread-exited", st->thread_gone);
+	if (st->helpers)
+		summary_u64(s, "helpers", st->helpers);
 	if (st->lost_open)
 		summary_u64(s, "lost-too-many-open", st->lost_open);
 	if (st->lost_ring)

@@ -177,6 +177,7 @@ struct task_struct {
 	pid_t tgid;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
+	__u64 start_time; /* CLOCK_MONOTONIC */
 	char comm[16];
 	struct files_struct *files;
 	struct sched_info sched_info;

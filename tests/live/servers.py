@@ -10,6 +10,8 @@ import re
 import socket
 import subprocess
 
+import pgwire
+
 from harness import BUILD, REPO, Process, children_of, wait_until
 
 
@@ -77,6 +79,9 @@ class Postgres:
         return subprocess.run([f"{self.bin}/psql", "-h", self.home, "-U", "bench", "-c", sql,
                                "postgres"], capture_output=True, timeout=30, check=False,
                               **self.as_user)
+
+    def connect(self):
+        return pgwire.Connection(self.home, "bench", "postgres")
 
     def pgbench(self, *args):
         return self.run("pgbench", "-h", self.home, "-U", "bench", *args, "postgres")

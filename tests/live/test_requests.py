@@ -432,25 +432,6 @@ class Programs(Requests):
         self.assertEqual(result.summary["lost"], 0, result)
         return result, report
 
-    def test_postgresql_queries_by_text(self):
-        postgres = servers.Postgres(self)
-        _, report = self.follow([], lambda: postgres.pgbench("-n", "-c", "3", "-t", "101"),
-                               "-p", postgres.pid, "--children")
-        counts = {name: row["requests"] for name, row in self.routes(report).items()}
-        for text in ("BEGIN;", "END;",
-                     "UPDATE pgbench_accounts SET abalance = abalance + ? WHERE aid = ?;",
-                     "SELECT abalance FROM pgbench_accounts WHERE aid = ?;"):
-            self.assertEqual(counts[text], 303, counts)
-        self.states(report)
-
-    def test_postgresql_by_the_command_line(self):
-        postgres = servers.Postgres(self)
-        points = ["--request", "query__start(arg1)", "query__done"]
-        _, report = self.follow(points, lambda: postgres.pgbench("-n", "-S", "-t", "53"),
-                               "-p", postgres.pid, "--children")
-        text = "SELECT abalance FROM pgbench_accounts WHERE aid = ?;"
-        self.assertEqual(self.routes(report)[text]["requests"], 53)
-
     def test_nginx_functions_by_name(self):
         nginx = servers.Nginx(self)
         points = ["--request", "ngx_http_process_request(arg1)", "ngx_http_free_request(arg1)"]

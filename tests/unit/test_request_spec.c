@@ -162,7 +162,11 @@ static void presets(void **state)
 	request_points_release(&some);
 	/* Who has none is probed as it happens. */
 	assert_int_equal(request_preset_points(&few, &request_presets[1], REQUEST_BY_ACCOUNT), 0);
-	assert_true(few.nr == 2 && !few.by_account);
+	assert_true(few.nr == 3 && !few.by_account);
+	assert_string_equal(few.items[0].pattern, "postgresql:statement__status");
+	assert_true(few.items[0].probe.role == ROLE_STATUS && few.items[0].probe.pending &&
+		    !few.items[0].optional);
+	assert_int_equal(few.items[0].probe.name, 0);
 	request_points_release(&few);
 	request_points_release(&many);
 }

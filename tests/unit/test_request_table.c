@@ -236,6 +236,10 @@ static void odd_records(void **state)
 	add(&t, &r);
 	assert_int_equal(t.reused, 1);
 	assert_int_equal(t.thread_gone, 1);
+	r.told = 0x1234 | REQUEST_PENDING;
+	add(&t, &r);
+	assert_int_equal(t.thread_gone, 1);
+	assert_int_equal(t.helpers, 1);
 	assert_int_equal(request_table_count(&t), 0);
 	r = record("", 1000, 0);
 	r.states[STATE_COMMIT]--;
@@ -256,6 +260,36 @@ static void odd_records(void **state)
 	add(&t, &r);
 	assert_string_equal(t.routes[2].name, "?");
 	request_table_release(&t);
+}
+
+/* What was told and never executed is kept apart from what was. */
+static void not_executed(void **state)
+{
+	struct request_table t, more;
+	struct request_record r;
+	char *name;
+
+	(void)state;
+	request_table_init(&t);
+	request_table_init(&more);
+	r = record("SELECT 17", 1000, 0);
+	r.told = 0x1234;
+	add(&t, &r);
+	r.told |= REQUEST_PENDING;
+	add(&t, &r);
+	add(&more, &r);
+	assert_int_equal(request_table_merge(&t, &more), 0);
+	assert_int_equal(t.nr_routes, 2);
+	assert_string_equal(t.routes[0].name, "SELECT ?");
+	assert_string_equal(t.routes[1].name, "(not executed) SELECT ?");
+	assert_int_equal(t.routes[0].count, 1);
+	assert_int_equal(t.routes[1].count, 2);
+	assert_int_equal(t.not_executed, 2);
+	name = request_name(&t, &r);
+	assert_string_equal(name, "(not executed) SELECT 17");
+	free(name);
+	request_table_release(&t);
+	request_table_release(&more);
 }
 
 static void too_many_routes(void **state)
@@ -324,7 +358,7 @@ int main(void)
 		cmocka_unit_test(paths),       cmocka_unit_test(values),
 		cmocka_unit_test(sums),	       cmocka_unit_test(numbered_routes),
 		cmocka_unit_test(odd_records), cmocka_unit_test(too_many_routes),
-		cmocka_unit_test(slowest),
+		cmocka_unit_test(slowest),     cmocka_unit_test(not_executed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

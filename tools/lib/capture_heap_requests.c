@@ -11,7 +11,9 @@
 #include "util.h"
 
 /* Of all that a program tells of its requests, this is enough. */
-#define ROLES (1U << ROLE_BEGIN | 1U << ROLE_RUN | 1U << ROLE_PAUSE | 1U << ROLE_END)
+#define ROLES                                                                    \
+	(1U << ROLE_BEGIN | 1U << ROLE_RUN | 1U << ROLE_PAUSE | 1U << ROLE_END | \
+	 1U << ROLE_STATUS | 1U << ROLE_EXECUTE)
 
 int heap_requests_prepare(struct capture_heap *c)
 {

@@ -231,7 +231,8 @@ static void use_points(struct capture_requests *c)
 		tables[i]->nr_methods = points->nr_methods;
 		tables[i]->has_routes = points->has_routes;
 		for (size_t j = 0; j < points->nr; j++)
-			if (points->items[j].probe.role == ROLE_BEGIN)
+			if (points->items[j].probe.role == ROLE_BEGIN ||
+			    points->items[j].probe.role == ROLE_STATUS)
 				tables[i]->unnamed = points->items[j].pattern;
 	}
 	c->bpf->bss->has_pieces = points->has_pieces;
@@ -266,7 +267,7 @@ static int update_probes(struct capture_requests *c)
 	if (c->begun || !c->probes.nr_sites)
 		return 0;
 	use_points(c);
-	c->began_ns = now_ns();
+	c->began_ns = c->bpf->bss->active_since = now_ns();
 	/* Everything above is seen before this is. */
 	__atomic_store_n(&c->bpf->bss->active, true, __ATOMIC_RELEASE);
 	c->begun = true;
@@ -486,6 +487,8 @@ void capture_requests_stats(struct capture_requests *c, struct capture_requests_
 		.open = c->nr_open,
 		.reused = c->total.reused + c->interval.reused,
 		.thread_gone = c->total.thread_gone + c->interval.thread_gone,
+		.helpers = c->total.helpers + c->interval.helpers,
+		.not_executed = c->total.not_executed + c->interval.not_executed,
 		.lost_open = stat_of(c, REQUESTS_LOST_OPEN),
 		.lost_ring = stat_of(c, REQUESTS_LOST_RING),
 		.lost_threads = stat_of(c, REQUESTS_LOST_THREADS),

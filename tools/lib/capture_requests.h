@@ -53,9 +53,11 @@ struct capture_requests_stats {
 	uint64_t no_start;   /* ended, but began before the capture */
 	uint64_t open;	     /* begun and not ended when the capture was */
 	uint64_t reused;     /* whose id began anew before an end was seen */
-	uint64_t thread_gone; /* whose thread exited first */
-	uint64_t hits;	      /* of probes */
-	uint64_t lost;	      /* requests without a record: the next two */
+	uint64_t thread_gone;  /* whose thread exited first */
+	uint64_t helpers;      /* likewise, which it had told and not executed */
+	uint64_t not_executed; /* of `requests`: told, and not executed */
+	uint64_t hits;	       /* of probes */
+	uint64_t lost;	       /* requests without a record: the next two */
 	uint64_t lost_open, lost_ring;
 	uint64_t lost_threads, lost_details, lost_statements, bad_arguments, stray_ends;
 	uint64_t lost_events; /* notices of fork, exec or exit */

@@ -73,6 +73,7 @@ static int prepare(struct capture_timeline *c)
 	bpf_map__set_max_entries(b->maps.sites, TIMELINE_MAX_SITES);
 	bpf_map__set_max_entries(b->maps.usdt_specs, TIMELINE_MAX_SITES + REQUEST_MAX_PROBES);
 	bpf_map__set_max_entries(b->maps.outermost, TIMELINE_MAX_THREADS);
+	bpf_map__set_max_entries(b->maps.told, TIMELINE_MAX_THREADS);
 	for (size_t i = 0; i < ARRAY_SIZE(tracepoints); i++)
 		bpf_program__set_autoload(
 			bpf_object__find_program_by_name(b->obj, tracepoints[i].program),

@@ -196,13 +196,18 @@ const char *request_method(const struct request_table *t, uint64_t method)
 	return method < t->nr_methods ? t->methods[method] : "?";
 }
 
+const char *request_mark(const struct request_record *r)
+{
+	return r->told & REQUEST_PENDING ? "(not executed) " : "";
+}
+
 char *request_name(const struct request_table *t, const struct request_record *r)
 {
 	const char *method = request_method(t, r->method);
 	char number[32], *text;
 
-	if (asprintf(&text, "%s%s%s", method, *method ? " " : "", request_raw_name(t, r, number)) <
-	    0)
+	if (asprintf(&text, "%s%s%s%s", request_mark(r), method, *method ? " " : "",
+		     request_raw_name(t, r, number)) < 0)
 		return NULL;
 	return text;
 }

@@ -23,7 +23,10 @@ const char *request_method(const struct request_table *t, uint64_t method);
 const char *request_raw_name(const struct request_table *t, const struct request_record *r,
 			     char buf[32]);
 
-/* Method and name, "GET /rooms/17", to be freed; NULL for lack of memory. */
+/* What stands before the name: of one that was told and not executed (REQUEST_PENDING). */
+const char *request_mark(const struct request_record *r);
+
+/* Mark, method and name, "GET /rooms/17", to be freed; NULL for lack of memory. */
 char *request_name(const struct request_table *t, const struct request_record *r);
 
 /*

@@ -15,6 +15,7 @@ struct request_preset_row {
 	enum { ALWAYS, ONLY_PHASES, NO_ACCOUNT, ONLY_ACCOUNT } when; /* of enum request_probing */
 	/* Arguments, 0 for none. */
 	__u8 key, name_arg, route, method, status, flags, value, text, rows, steps, time, account;
+	bool pending;
 };
 
 /* coworkingd: server/probes.h */
@@ -44,10 +45,17 @@ static const struct request_preset_row coworking[] = {
 	{ "response__start", ROLE_PHASE_SWITCH, PHASE_SEND, ONLY_PHASES, .key = 1 },
 };
 
-/* PostgreSQL's manual, "Dynamic Tracing": a backend is one thread. */
+/*
+ * PostgreSQL's manual, "Dynamic Tracing": a backend is one thread. It tells its statement's text
+ * (pg_stat_activity's) when it is given one, with NULL when it waits for the next. By the simple
+ * protocol that is a query, which query__start says, whether or not it fails; by the extended one the
+ * text is told at each message, Parse, Bind and Execute, and the last alone runs a portal. A pipeline
+ * has no NULL between its statements.
+ */
 static const struct request_preset_row postgresql[] = {
-	{ .name = "query__start", .role = ROLE_BEGIN, .name_arg = 1 },
-	{ .name = "query__done", .role = ROLE_END },
+	{ .name = "statement__status", .role = ROLE_STATUS, .name_arg = 1, .pending = true },
+	{ .name = "query__start", .role = ROLE_EXECUTE },
+	{ .name = "query__execute__start", .role = ROLE_EXECUTE },
 };
 
 /* enum http_method of coworkingd's probes */
@@ -68,7 +76,7 @@ const struct request_preset request_presets[] = {
 	},
 	{
 		.provider = "postgresql",
-		.begin = "query__start",
+		.begin = "statement__status",
 		.rows = postgresql,
 		.nr_rows = ARRAY_SIZE(postgresql),
 	},
@@ -84,7 +92,8 @@ static int add_row(struct request_points *l, const char *provider,
 		   const struct request_preset_row *row)
 {
 	struct request_point p = {
-		.optional = row->role != ROLE_BEGIN && row->role != ROLE_END,
+		.optional = row->role != ROLE_BEGIN && row->role != ROLE_END &&
+			    row->role != ROLE_STATUS,
 		.probe = {
 			.role = row->role,
 			.phase = row->phase,
@@ -101,6 +110,7 @@ static int add_row(struct request_points *l, const char *provider,
 			.steps = from_zero(row->steps),
 			.time = from_zero(row->time),
 			.account = from_zero(row->account),
+			.pending = row->pending,
 		},
 	};
 

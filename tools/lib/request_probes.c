@@ -98,8 +98,8 @@ static int add_site(struct scan *s, bool returns, const struct attach_site *site
 /* ---------------------------------------------------------------- USDT ---- */
 
 /*
- * Arguments that the note does not give, or in a form that cannot be read: without the id nothing
- * is left of the probe, without another the rest is. Returns whether the probe is of use.
+ * Arguments that the note does not give, or in a form that cannot be read: without the id, or what a
+ * thread tells, nothing is left of the probe, without another the rest is. Returns whether the probe is of use.
  */
 static bool check_arguments(struct request_probes *p, const struct usdt_probe *u,
 			    struct request_probe *probe)
@@ -111,6 +111,8 @@ static bool check_arguments(struct request_probes *p, const struct usdt_probe *u
 
 	for (size_t i = 0; i < ARRAY_SIZE(args); i++) {
 		unsigned int n = *args[i];
+		bool must = args[i] == &probe->key ||
+			    (args[i] == &probe->name && probe->role == ROLE_STATUS);
 
 		if (n == REQUEST_NO_ARG || (n < u->spec.nr && u->spec.args[n].kind != USDT_NONE))
 			continue;
@@ -119,8 +121,8 @@ static bool check_arguments(struct request_probes *p, const struct usdt_probe *u
 			strbuf_printf(&p->notes, "cannot be read (%s)", u->operands);
 		else
 			strbuf_printf(&p->notes, "is not there, it has %u", u->spec.nr);
-		usable = args[i] != &probe->key;
-		strbuf_puts(&p->notes, usable ? ": left out\n" : ": the probe is not used\n");
+		strbuf_puts(&p->notes, must ? ": the probe is not used\n" : ": left out\n");
+		usable = usable && !must;
 		*args[i] = REQUEST_NO_ARG;
 	}
 	return usable;

@@ -448,7 +448,7 @@ static void add_latencies(struct report_section *section, const struct request_t
 	hist_release(&all);
 }
 
-/* Requests that are in none of the tables, and why. */
+/* Requests that are in none of the tables, or apart from others, and why. */
 static void add_notes(struct report_section *s, const struct capture_requests_stats *st)
 {
 	const struct {
@@ -457,8 +457,12 @@ static void add_notes(struct report_section *s, const struct capture_requests_st
 	} notes[] = {
 		{ st->no_start, "that began before the capture did, and are not counted" },
 		{ st->open, "that were still open at its end (see below)" },
+		{ st->not_executed,
+		  "not executed, only prepared or failed before that (rows of their own)" },
 		{ st->reused, "that were never seen to end, their id began anew" },
 		{ st->thread_gone, "that were never seen to end, their thread exited" },
+		{ st->helpers, "told by threads that exited and executed none, as parallel workers "
+			       "do (their work is in no request)" },
 		{ st->lost_open, "that were lost, too many were open at once" },
 		{ st->lost_ring, "that were lost, their records came faster than they were read" },
 		{ st->inconsistent, "with times that do not add up, a fault of this program" },

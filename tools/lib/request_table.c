@@ -134,14 +134,16 @@ static int route_of(struct request_table *t, const struct request_record *r,
 		    struct request_route_stats **ret)
 {
 	char number[32], values[2 * REQUEST_LONG_NAME];
-	const char *name = request_raw_name(t, r, number);
+	const char *name = request_raw_name(t, r, number), *mark = request_mark(r);
 	struct route_key key = {
 		.t = t, .numbered = t->has_routes, .route = r->route, .method = r->method
 	};
 	int err;
 
 	if (!t->has_routes) {
-		request_put_without_values(values, sizeof(values), name);
+		strcpy(values, mark);
+		request_put_without_values(values + strlen(mark), sizeof(values) - strlen(mark),
+					   name);
 		/* A text that was cut may end within a value, differently each time. */
 		if (r->flags & REQUEST_NAME_CUT)
 			strcat(values, "...");
@@ -255,6 +257,7 @@ static int add_done(struct request_table *t, const struct request_record *r)
 		s->shared += r->shared;
 	}
 	s->lost_stmts += r->lost_stmts;
+	t->not_executed += r->told & REQUEST_PENDING;
 	t->lost_cut += !!(r->flags & REQUEST_NAME_CUT);
 	return add_stmts(s, r);
 }
@@ -277,7 +280,10 @@ int request_table_add(struct request_table *t, const struct request_record *r, s
 		t->reused++;
 		return 0;
 	case END_THREAD:
-		t->thread_gone++;
+		if (r->told & REQUEST_PENDING)
+			t->helpers++;
+		else
+			t->thread_gone++;
 		return 0;
 	default:
 		memcpy(&copy, r, least);
@@ -360,6 +366,8 @@ int request_table_merge(struct request_table *t, const struct request_table *mor
 	}
 	t->reused += more->reused;
 	t->thread_gone += more->thread_gone;
+	t->helpers += more->helpers;
+	t->not_executed += more->not_executed;
 	t->inconsistent += more->inconsistent;
 	t->damaged += more->damaged;
 	t->other += more->other;

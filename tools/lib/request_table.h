@@ -55,6 +55,8 @@ struct request_table {
 	struct dedup index; /* routes by what they are known by */
 	/* Requests that are in no route: nobody saw their end. */
 	uint64_t reused, thread_gone;
+	uint64_t helpers;      /* told by threads that exited and never executed them */
+	uint64_t not_executed; /* in routes of their own (REQUEST_PENDING) */
 	uint64_t inconsistent; /* records whose states do not add up to their latency */
 	uint64_t damaged;      /* records that are shorter than they say */
 	uint64_t other;	       /* in "(other routes)" */
