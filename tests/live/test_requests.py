@@ -243,6 +243,13 @@ class Functions(Requests):
         self.assertEqual(row["requests"], 50)
         self.assertGreaterEqual(row["max_ns"], 0.99 * max(told["latencies"]))
 
+    def test_a_library_from_its_first_call_on(self):
+        """A command's libraries are probed as they are mapped: it would be over otherwise."""
+        for _ in range(3):
+            result = periscope("requests", "--request", "libc:setlocale", "return", "--", "echo", "x",
+                               timeout=60)
+            self.assertEqual(self.assert_ok(result).summary["requests"], 1, result)
+
     def test_folded(self):
         result = periscope("requests", *POINTS, *PIECES, "-f", "--", WORKLOAD, "0", "waits", "3",
                            timeout=60)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ksyms.h"
+#include "loading.h"
 #include "request_allocs.h"
 #include "request_probes.h"
 #include "request_store.h"
@@ -343,6 +344,15 @@ static int requests_poll(void *capture)
 	return err ? err : update_probes(c);
 }
 
+/* A library's probes are there as soon as it is mapped: before its constructors. */
+static int requests_place(void *capture, pid_t pid, uint64_t pc)
+{
+	struct capture_requests *c = capture;
+	int err = requests_poll(c);
+
+	return err ? err : loading_is_over(&c->watch.target, pid, pc);
+}
+
 static uint64_t requests_count(void *capture)
 {
 	struct capture_requests *c = capture;
@@ -577,6 +587,7 @@ static_assert(offsetof(struct capture_requests, watch) == 0, "as watch_op_* want
 const struct capture_ops capture_requests_ops = {
 	.add = requests_add,
 	.start = requests_start,
+	.place = requests_place,
 	.poll = requests_poll,
 	.stop = requests_stop,
 	.fd = watch_op_fd,
