@@ -61,7 +61,13 @@ static void test_text(void **state)
 	assert_has(&out, "\nGET /rooms                       1000  100.0/s  0.00%  ");
 	/* Numbers give way before a name is cut below 24 columns. */
 	assert_has(&out, "\nGET /bookings\u2026{participant}  ");
-	assert_has(&out, "not shown for lack of width: p99.9, max, allocated\n");
+	/* They are below, in the same order. */
+	assert_has(&out, "  p99\nGET /health ");
+	assert_has(
+		&out,
+		"\n\nroute                                            p99.9      max  allocated\n"
+		"GET /health                                    12.91ms  12.98ms          -\n");
+	assert_lacks(&out, "not shown");
 	/* 600 of 1000 are from 2 to 3.8 ms, so the median is; the greatest is 100 + 399 * 0.4 ms. */
 	assert_has(&out, "1000 requests   p50 3.49ms  p90 ");
 	assert_has(&out, "max 260ms\n");
@@ -79,6 +85,29 @@ static void test_text(void **state)
 		if ((unsigned char)out.data[i] >= 0x80 && (unsigned char)out.data[i] != 0xe2 &&
 		    (unsigned char)out.data[i] != 0xa6)
 			assert_int_equal((unsigned char)out.data[i], 0x80); /* ellipses only */
+	strbuf_release(&out);
+	report_free(r);
+}
+
+/* Where the height is what lacks: the columns that have no room are named. */
+static void test_short_tables(void **state)
+{
+	struct write_options o = plain;
+	struct report *r = fixture_report();
+	struct strbuf out;
+
+	(void)state;
+	o.short_tables = true;
+	fixture_write_report(write_report_text, r, &o, &out);
+	assert_has(&out, "not shown for lack of width: p99.9, max, allocated\n");
+	assert_lacks(&out, "12.98ms");
+	strbuf_release(&out);
+	/* However narrow, all is there else. */
+	o.short_tables = false;
+	o.width = 20;
+	fixture_write_report(write_report_text, r, &o, &out);
+	assert_lacks(&out, "not shown");
+	assert_has(&out, "  allocated\n");
 	strbuf_release(&out);
 	report_free(r);
 }
@@ -408,12 +437,19 @@ static void test_formats(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),	     cmocka_unit_test(test_unicode_and_colour),
-		cmocka_unit_test(test_top),	     cmocka_unit_test(test_bars),
-		cmocka_unit_test(test_hostile_text), cmocka_unit_test(test_json),
-		cmocka_unit_test(test_hostile_json), cmocka_unit_test(test_svg),
-		cmocka_unit_test(test_hostile_svg),  cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_errors),	     cmocka_unit_test(test_formats),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_short_tables),
+		cmocka_unit_test(test_unicode_and_colour),
+		cmocka_unit_test(test_top),
+		cmocka_unit_test(test_bars),
+		cmocka_unit_test(test_hostile_text),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_hostile_json),
+		cmocka_unit_test(test_svg),
+		cmocka_unit_test(test_hostile_svg),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_formats),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,6 +100,7 @@ int cli_live_show(struct cli_live *l, const struct report *r, struct write_optio
 	int err, status;
 
 	w->width = cli_width(l->fd);
+	w->short_tables = l->terminal;
 	w->color = cli_color(l->fd);
 	w->unicode = cli_unicode();
 	strbuf_sink_init(&sink, &text);

@@ -354,8 +354,8 @@ static const struct report_column syscall_columns[] = {
 static const struct report_column alloc_columns[] = {
 	{ "allocations", "allocations", REPORT_COUNT },
 	{ "allocated", "allocated", REPORT_BYTES },
-	{ "allocations_each", "each", REPORT_COUNT },
-	{ "allocated_each", "bytes each", REPORT_BYTES },
+	{ "allocations_each", "a request", REPORT_COUNT },
+	{ "allocated_each", "bytes a request", REPORT_BYTES },
 };
 
 static size_t choose_use_columns(struct report_column *columns,

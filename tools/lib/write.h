@@ -38,6 +38,7 @@ struct write_options {
 	size_t nr_fields;
 	unsigned int top;   /* rows of a report's tables; 0: 20 */
 	unsigned int width; /* columns of a report; 0: 80 */
+	bool short_tables;  /* what a report's width has no room for is named, not put below */
 	bool color;	    /* escape sequences in a report */
 	bool unicode;	    /* block elements in a report's bars; else ASCII */
 };

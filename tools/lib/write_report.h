@@ -13,8 +13,9 @@
 struct sink;
 
 /*
- * For a terminal, o->width columns wide: tables with names cut in the middle and columns left out
- * where they do not fit (and said so), histograms and waterfalls as bars.
+ * For a terminal, o->width columns wide: tables with names cut in the middle, and columns that do not
+ * fit below the others, with the names again (o->short_tables: named only); histograms and
+ * waterfalls as bars.
  */
 int write_report_text(const struct report *r, const struct write_options *o, struct sink *out);
 

@@ -19,14 +19,19 @@
 #define LEAF_FRAMES 12 /* of a deep stack these are shown, */
 #define ROOT_FRAMES 4  /* and these */
 
-/* A table as it fits on the page. */
+/*
+ * A table as it fits on the page: in blocks, one below the other, each of which has the names that
+ * its rows begin with and as many of the columns to come as there is room for.
+ */
 struct layout {
 	const struct report_table *t;
 	size_t rows;
 	struct {
 		struct report_format format;
-		bool hidden;
-		size_t width;
+		size_t natural; /* the width it wants */
+		size_t width;	/* that it has in this block, */
+		bool hidden;	/* if it is in it */
+		bool done;	/* it was in an earlier one */
 	} * columns;
 };
 
@@ -133,10 +138,9 @@ static bool hide_number(struct layout *l)
 	return false;
 }
 
-static int lay_out(struct layout *l, size_t page_width)
+static int measure(struct layout *l)
 {
 	struct strbuf line = { 0 };
-	size_t least = 0;
 	int err;
 
 	l->columns = calloc(l->t->nr_columns, sizeof(*l->columns));
@@ -144,10 +148,22 @@ static int lay_out(struct layout *l, size_t page_width)
 		return -ENOMEM;
 	for (size_t i = 0; i < l->t->nr_columns; i++) {
 		choose_unit(l, i);
-		l->columns[i].width = natural_width(l, i, &line);
+		l->columns[i].natural = natural_width(l, i, &line);
 	}
 	err = strbuf_error(&line);
 	strbuf_release(&line);
+	return err;
+}
+
+/* The next block. */
+static void lay_out(struct layout *l, size_t page_width)
+{
+	size_t least = 0;
+
+	for (size_t i = 0; i < l->t->nr_columns; i++) {
+		l->columns[i].width = l->columns[i].natural;
+		l->columns[i].hidden = l->columns[i].done;
+	}
 	/* Columns go only when names cut as short as can be do not make enough room. */
 	do {
 		least = 0;
@@ -159,7 +175,22 @@ static int lay_out(struct layout *l, size_t page_width)
 	} while (least > page_width && hide_number(l));
 	while (total_width(l) > page_width && narrow_names(l))
 		;
-	return err;
+}
+
+/* After a block: is there anything for another one? Not if no number had room in this one. */
+static bool is_unfinished(struct layout *l)
+{
+	bool leading = true, any = false, left = false;
+
+	for (size_t i = 0; i < l->t->nr_columns; i++) {
+		bool text = report_is_text(l->t->columns[i].unit);
+
+		leading = leading && text;
+		any = any || (!text && !l->columns[i].hidden);
+		left = left || (l->columns[i].hidden && !l->columns[i].done);
+		l->columns[i].done = l->columns[i].done || (!l->columns[i].hidden && !leading);
+	}
+	return any && left;
 }
 
 static void put_padding(struct text_page *p, const struct layout *l, size_t column, size_t used)
@@ -261,7 +292,8 @@ static void put_row(struct text_page *p, const struct layout *l, size_t row)
 		put_padding(p, l, i, used);
 	}
 	strbuf_putc(&p->out, '\n');
-	if (l->t->columns[last].unit == REPORT_STACK && report_cell(l->t, row, last)->known)
+	if (l->t->columns[last].unit == REPORT_STACK && !l->columns[last].hidden &&
+	    report_cell(l->t, row, last)->known)
 		put_frames(p, l, last, report_cell(l->t, row, last)->text);
 }
 
@@ -272,7 +304,7 @@ static void put_rest(struct text_page *p, const struct layout *l)
 	size_t all = report_rows(l->t), nr_hidden = 0;
 
 	for (size_t i = 0; i < l->t->nr_columns; i++)
-		if (l->columns[i].hidden)
+		if (l->columns[i].hidden && !l->columns[i].done)
 			strbuf_printf(&note, "%s%s",
 				      nr_hidden++ ? ", " : "not shown for lack of width: ",
 				      l->t->columns[i].heading);
@@ -289,6 +321,21 @@ static void put_rest(struct text_page *p, const struct layout *l)
 	strbuf_release(&note);
 }
 
+static void put_blocks(struct text_page *p, struct layout *l)
+{
+	lay_out(l, p->width);
+	for (;;) {
+		put_heads(p, l);
+		for (size_t i = 0; i < l->rows; i++)
+			put_row(p, l, i);
+		if (p->o->short_tables || !is_unfinished(l))
+			break;
+		lay_out(l, p->width);
+		strbuf_putc(&p->out, '\n');
+	}
+	put_rest(p, l);
+}
+
 static int put_table(struct text_page *p, const struct report_table *t)
 {
 	size_t top = p->o->top ? p->o->top : TEXT_DEFAULT_TOP;
@@ -302,13 +349,9 @@ static int put_table(struct text_page *p, const struct report_table *t)
 		strbuf_puts(&p->out, "none\n");
 		return 0;
 	}
-	err = lay_out(&l, p->width);
-	if (!err) {
-		put_heads(p, &l);
-		for (size_t i = 0; i < l.rows; i++)
-			put_row(p, &l, i);
-		put_rest(p, &l);
-	}
+	err = measure(&l);
+	if (!err)
+		put_blocks(p, &l);
 	free(l.columns);
 	return err;
 }
