@@ -151,6 +151,7 @@ struct report_waterfall {
 	char *title;
 	char **classes; /* each has a colour of its own, in this order */
 	size_t nr_classes, cap_classes;
+	size_t unknown; /* its number + 1 of the class for what is not known; 0: there is none */
 	struct report_trace **traces;
 	size_t nr_traces, cap_traces;
 };
@@ -279,6 +280,8 @@ struct report_waterfall *report_waterfall(struct report_section *s, const char *
 					  const char *title);
 /* Classes take their colours in the order of this call, else of their first span. */
 void report_class(struct report_waterfall *w, const char *class);
+/* Spans of this class, one a waterfall, stand for what is not known: they are drawn hollow. */
+void report_unknown(struct report_waterfall *w, const char *class);
 
 /* start_ns: since the start of the capture. */
 struct report_trace *report_trace(struct report_waterfall *w, const char *name, uint64_t start_ns,

@@ -192,6 +192,12 @@ void report_class(struct report_waterfall *w, const char *class)
 		find_class(w, class);
 }
 
+void report_unknown(struct report_waterfall *w, const char *class)
+{
+	if (w)
+		w->unknown = find_class(w, class) + 1;
+}
+
 struct report_trace *report_trace(struct report_waterfall *w, const char *name, uint64_t start_ns,
 				  uint64_t total_ns, const char *note)
 {

@@ -21,6 +21,7 @@
 /* Block elements (Unicode 15, 2580-259F): U+2588 is full, U+258F an eighth from the left. */
 #define FULL_BLOCK   0x2588
 #define EIGHTH_BLOCK 0x258f
+#define LIGHT_SHADE  0x2591 /* what is not known */
 #define LOW_BLOCK    0x2581 /* an eighth from below; U+2588 is the highest of them, too */
 
 /*
@@ -284,7 +285,8 @@ struct trace_layout {
 	const struct report_trace *t;
 	size_t *order;
 	size_t name, time, bar; /* columns */
-	uint64_t least;		/* duration of what is shown */
+	uint64_t least;		/* duration of what is shown; */
+	size_t nr_least;	/* of so many that last no longer */
 };
 
 static const char *const class_styles[] = {
@@ -296,7 +298,7 @@ static void put_span_bar(struct text_page *p, const struct trace_layout *l,
 			 const struct report_span *span)
 {
 	uint64_t total = MAX(l->t->total_ns, (uint64_t)1), end, first, last;
-	bool sliver;
+	bool unknown = span->class + 1 == l->t->waterfall->unknown, sliver;
 
 	end = MIN(span->start_ns, total) +
 	      MIN(span->duration_ns, total - MIN(span->start_ns, total));
@@ -310,9 +312,11 @@ static void put_span_bar(struct text_page *p, const struct trace_layout *l,
 	text_style(p, class_styles[span->class % ARRAY_SIZE(class_styles)]);
 	for (uint64_t i = first; i < last; i++) {
 		if (p->o->unicode)
-			strbuf_put_utf8(&p->out, sliver ? EIGHTH_BLOCK : FULL_BLOCK);
+			strbuf_put_utf8(&p->out, unknown  ? LIGHT_SHADE
+						 : sliver ? EIGHTH_BLOCK
+							  : FULL_BLOCK);
 		else
-			strbuf_putc(&p->out, sliver ? '.' : '#');
+			strbuf_putc(&p->out, unknown ? '?' : sliver ? '.' : '#');
 		if (sliver) { /* it is narrower than the one column that it gets */
 			last = i + 1;
 			break;
@@ -388,8 +392,10 @@ static int choose_least(struct trace_layout *l)
 {
 	uint64_t *durations;
 
-	if (l->t->nr_spans <= MAX_SPANS)
+	if (l->t->nr_spans <= MAX_SPANS) {
+		l->nr_least = MAX_SPANS;
 		return 0;
+	}
 	durations = calloc(l->t->nr_spans, sizeof(*durations));
 	if (!durations)
 		return -ENOMEM;
@@ -397,22 +403,24 @@ static int choose_least(struct trace_layout *l)
 		durations[i] = l->t->spans[i].duration_ns;
 	qsort(durations, l->t->nr_spans, sizeof(*durations), longest_first);
 	l->least = durations[MAX_SPANS - 1];
+	for (size_t i = MAX_SPANS; i-- && durations[i] == l->least;)
+		l->nr_least++;
 	free(durations);
 	return 0;
 }
 
 static void put_spans(struct text_page *p, struct trace_layout *l)
 {
-	size_t shown = 0, left_out = 0;
+	size_t room = l->nr_least, left_out = 0;
 	uint64_t sum = 0;
 	char buf[MEASURE_LEN];
 
 	for (size_t i = 0; i < l->t->nr_spans; i++) {
 		const struct report_span *span = &l->t->spans[l->order[i]];
 
-		if (span->duration_ns >= l->least && shown < MAX_SPANS) {
+		if (span->duration_ns > l->least || (span->duration_ns == l->least && room)) {
+			room -= span->duration_ns == l->least;
 			put_span(p, l, span);
-			shown++;
 		} else {
 			left_out++;
 			sum += span->duration_ns;

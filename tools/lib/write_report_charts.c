@@ -291,7 +291,7 @@ void chart_series(struct chart_page *c, const struct report_series *s)
 			most = MAX(most, (double)s->points[i].values[k]);
 	c->y += SVG_LINE_HEIGHT + 3;
 	for (size_t k = 0; k < s->nr_lines; k++)
-		chart_put_legend(c, k, s->lines[k].heading, &x);
+		chart_put_legend(c, k % CHART_NR_COLORS, s->lines[k].heading, &x);
 	top = c->y + 14;
 	chart_put_grid(c, s->lines[0].unit, most, top);
 	for (size_t k = 0; k < s->nr_lines; k++)

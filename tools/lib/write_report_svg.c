@@ -39,6 +39,9 @@ static void put_style(struct strbuf *b)
 	for (size_t i = 0; i < CHART_NR_COLORS; i++)
 		strbuf_printf(b, ".c%zu{fill:%s}.l%zu{stroke:%s;fill:none;stroke-width:2}", i,
 			      colors[i].light, i, colors[i].light);
+	strbuf_printf(b,
+		      "\n.c%d{fill:#8b929d;fill-opacity:.12;stroke:#8b929d;stroke-dasharray:3 2}",
+		      CHART_HOLLOW);
 	strbuf_puts(
 		b,
 		"\n@media (prefers-color-scheme:dark){\n.a{fill:#9aa1ac;stroke:#16181d}.k{fill:#e8eaee}"
@@ -103,7 +106,7 @@ void chart_put_legend(struct chart_page *c, size_t color, const char *text, doub
 	strbuf_printf(&c->out,
 		      "<rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"12\" height=\"12\" "
 		      "rx=\"2\"/><text class=\"s\" x=\"%.1f\" y=\"%.1f\">",
-		      color % CHART_NR_COLORS, *x, c->y - 10, *x + 17, c->y);
+		      color, *x, c->y - 10, *x + 17, c->y);
 	svg_put_clipped(&c->out, text, columns);
 	strbuf_puts(&c->out, "</text>\n");
 	*x += width;

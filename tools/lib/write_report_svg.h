@@ -17,6 +17,7 @@
 
 /* Classes of colours: .c0 to .c7 to fill, .l0 to .l7 to draw lines; also .a text at axes, .g grid. */
 #define CHART_NR_COLORS 8
+#define CHART_HOLLOW	CHART_NR_COLORS /* what is not known */
 
 /* A picture in the making: what comes next goes below y. */
 struct chart_page {
@@ -35,7 +36,7 @@ void chart_put_grid(struct chart_page *c, enum report_unit unit, double most, do
 
 /* A line of text of a style ("s", "s q") below what is there. */
 void chart_put_line(struct chart_page *c, const char *class, const char *text);
-/* A patch of a colour and what it means; x advances, at the end of the line to the next one. */
+/* A patch of a colour, below CHART_NR_COLORS or CHART_HOLLOW, and what it means; x advances, at the end of the line to the next one. */
 void chart_put_legend(struct chart_page *c, size_t color, const char *text, double *x);
 
 void chart_histogram(struct chart_page *c, const struct report_histogram *h);

@@ -119,6 +119,11 @@ static int place_spans(struct fall *f)
 	return 0;
 }
 
+static size_t color_of(const struct report_waterfall *w, size_t class)
+{
+	return class + 1 == w->unknown ? CHART_HOLLOW : class % CHART_NR_COLORS;
+}
+
 static void put_span(struct fall *f, const struct report_span *span, double y)
 {
 	const char *class = f->t->waterfall->classes[span->class];
@@ -149,7 +154,7 @@ static void put_span(struct fall *f, const struct report_span *span, double y)
 	strbuf_printf(b,
 		      "</title><rect class=\"c%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.2f\" "
 		      "height=\"%g\"%s/>",
-		      span->class % CHART_NR_COLORS, x, y, width > 2 ? width - 0.5 : width,
+		      color_of(f->t->waterfall, span->class), x, y, width > 2 ? width - 0.5 : width,
 		      LANE - 1, width > 4 ? " rx=\"1.5\"" : "");
 	if (columns >= 3) {
 		strbuf_printf(b, "<text x=\"%.1f\" y=\"%.1f\">", x + SPAN_PADDING, y + 12.5);
@@ -242,7 +247,7 @@ int chart_waterfall(struct chart_page *c, const struct report_waterfall *w)
 	scale = (CHART_RIGHT - CHART_LEFT - 20) / longest;
 	c->y += SVG_LINE_HEIGHT + 3;
 	for (size_t i = 0; i < w->nr_classes; i++)
-		chart_put_legend(c, i, w->classes[i], &x);
+		chart_put_legend(c, color_of(w, i), w->classes[i], &x);
 	c->y += SVG_LINE_HEIGHT + 3;
 	/* The lines of the grid lie behind the traces, whose height is known afterwards. */
 	traces.y = c->y;
