@@ -98,8 +98,8 @@ static __always_inline __u8 read_name_into(const struct hit *h, char *name, __u3
 
 /* ---------------------------------------------------------------- what a thread tells ---- */
 
-#define TEXT_CHUNK  64
-#define TEXT_CHUNKS 4
+#define TEXT_CHUNK  32
+#define TEXT_CHUNKS 8
 
 /* Tells texts apart by as much of them as names keep, and more. The verifier goes through it once. */
 __attribute__((noinline)) __u64 text_hash(__u64 text)
@@ -112,6 +112,8 @@ __attribute__((noinline)) __u64 text_hash(__u64 text)
 		/* Each ends with a NUL of its own. */
 		n = bpf_probe_read_user_str(words, sizeof(words),
 					    (void *)(text + i * (TEXT_CHUNK - 1)));
+		if (n < 0 && !i)
+			return text; /* it is a number */
 		for (__u32 j = 0; j < TEXT_CHUNK / sizeof(__u64); j++) {
 			hash = (hash ^ words[j]) * 0x9e3779b97f4a7c15ULL;
 			hash ^= hash >> 32;
@@ -127,7 +129,11 @@ static __always_inline __u64 told_by(const struct hit *h)
 {
 	__u64 name = arg(h, h->p->name);
 
-	return name ? text_hash(name) << 2 | 2 | h->p->pending : 0;
+	if (!name)
+		return 0;
+	if (h->p->name_kind != NAME_NUMBER)
+		name = text_hash(name);
+	return name << 2 | 2 | h->p->pending;
 }
 
 /*

@@ -47,13 +47,13 @@ static __always_inline __u32 kind_of_role(__u32 role)
 {
 	switch (role) {
 	case ROLE_BEGIN:
-	case ROLE_STATUS:
 		return EVT_REQUEST_BEGIN;
 	case ROLE_RUN:
 		return EVT_REQUEST_RUN;
 	case ROLE_PAUSE:
 		return EVT_REQUEST_PAUSE;
 	case ROLE_END:
+	case ROLE_STATUS: /* or a beginning, or both */
 		return EVT_REQUEST_END;
 	default:
 		return EVT_NONE;
@@ -76,8 +76,8 @@ static __always_inline void put_begin(const struct hit *h, __u64 id)
 		put4(EVT_REQUEST_BEGIN, h->ids.tid, v[0], v[1], v[2], 0);
 }
 
-/* The thread tells what it works on, which is `request` in a timeline. Returns whether one begins. */
-static __always_inline bool on_status(struct hit *h, __u64 request)
+/* The thread tells what it works on. Does what it told before end now, does a request begin? */
+static __always_inline void on_status(struct hit *h, bool *ret_ends, bool *ret_begins)
 {
 	__u32 tid = h->ids.tid;
 	__u64 *known = bpf_map_lookup_elem(&told, &tid);
@@ -85,17 +85,12 @@ static __always_inline bool on_status(struct hit *h, __u64 request)
 
 	h->told = told_by(h);
 	role = status_role(h->told, known ? *known : 0);
-	if (role == ROLE_NONE)
-		return false;
-	if (known) {
-		alloc_tell(tid);
-		put2(EVT_REQUEST_END, tid, request, 0);
-	}
+	*ret_ends = known && role != ROLE_NONE;
+	*ret_begins = role == ROLE_BEGIN;
 	if (role == ROLE_END)
 		bpf_map_delete_elem(&told, &tid);
-	else
+	else if (role == ROLE_BEGIN)
 		bpf_map_update_elem(&told, &tid, &h->told, BPF_ANY);
-	return role == ROLE_BEGIN;
 }
 
 static __always_inline void request_forget(__u32 tid)
@@ -116,6 +111,7 @@ int timeline_request(struct pt_regs *ctx)
 {
 	struct hit h = { .ctx = ctx, .cookie = bpf_get_attach_cookie(ctx) };
 	__u32 id = PROBE_COOKIE_ID(h.cookie) - TIMELINE_MAX_SITES, kind;
+	bool begins, tells;
 	__u64 request;
 
 	if (!current_is_ours(&h.ids))
@@ -136,13 +132,15 @@ int timeline_request(struct pt_regs *ctx)
 		return 0;
 	/* In a timeline 0 is no request. */
 	request = h.key.id ? h.key.id : ~0ULL;
-	if (h.p->role == ROLE_STATUS && !on_status(&h, request))
-		return 0;
+	begins = kind == EVT_REQUEST_BEGIN;
+	tells = !begins;
+	if (h.p->role == ROLE_STATUS)
+		on_status(&h, &tells, &begins);
 	alloc_tell(h.ids.tid);
-	if (kind == EVT_REQUEST_BEGIN)
-		put_begin(&h, request);
-	else
+	if (tells)
 		put2(kind, h.ids.tid, request, arg(&h, h.p->status));
+	if (begins)
+		put_begin(&h, request);
 	return 0;
 }
 

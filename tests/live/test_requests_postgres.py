@@ -51,10 +51,10 @@ class Statements(LiveTest):
 class Pgbench(Statements):
     """Three clients, 101 transactions each."""
 
-    def bench(self, mode, *args):
+    def bench(self, mode, *args, points=()):
         """How many statements of a text were executed, and how many were not; $1 counts as a value."""
         _, counts = self.follow(lambda: self.postgres.pgbench(
-            "-n", "-M", mode, "-c", "3", "-t", "101", *args))
+            "-n", "-M", mode, "-c", "3", "-t", "101", *args), *points)
         executed, prepared = collections.Counter(), collections.Counter()
         for name, n in counts.items():
             to = prepared if name.startswith(NOT_EXECUTED) else executed
@@ -78,6 +78,11 @@ class Pgbench(Statements):
         executed, prepared = self.bench("extended", "-f", path)
         self.assertEqual((executed["SELECT ?;"], executed["SELECT ?, ?;"]), (606, 303), executed)
         self.assertFalse(prepared)
+        # As of a server without probes.
+        points = ["--request", "pgstat_report_activity(arg2:str)", "null", "--execute", "PortalRun"]
+        executed, prepared = self.bench("prepared", points=points)
+        self.assertEqual({text: executed[text] for text in BANK}, dict.fromkeys(BANK, 303))
+        self.assertEqual(prepared, dict.fromkeys(BANK, 3))
         points = ["--request", "query__start(arg1)", "query__done"]
         _, counts = self.follow(lambda: self.postgres.pgbench("-n", "-S", "-t", "53"), *points)
         self.assertEqual(counts["SELECT abalance FROM pgbench_accounts WHERE aid = ?;"], 53)

@@ -61,7 +61,7 @@ class Requests(Timeline):
             result = periscope(*args, "--request", "work:begim", "work:end")
             self.assert_refused(result, 1, "'work:begim'; similar: .*work:begin")
             result = periscope(*args, "--run", "work:run(arg1)")
-            self.assert_refused(result, 2, "--run and --pause go with --request")
+            self.assert_refused(result, 2, "--run, --pause and --execute go with --request")
         result = periscope("timeline", "--request", "work:begim", "work:end", "--", WORKLOAD, "0",
                            "ids", "1")
         self.assertIn("no probe or function 'work:begim'", result.err)

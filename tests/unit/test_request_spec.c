@@ -134,6 +134,19 @@ static void points_that_go_together(void **state)
 	assert_true(l.has_pieces);
 	request_points_release(&l);
 
+	assert_int_equal(check("b(arg2)", "null", NULL, NULL, &l, &why), 0);
+	assert_int_equal(l.items[0].probe.role, ROLE_STATUS);
+	assert_int_equal(l.items[0].probe.name, 1);
+	assert_int_equal(l.items[0].probe.key, NO);
+	assert_false(l.items[0].probe.pending);
+	request_points_release(&l);
+	assert_int_equal(check("b", "null", NULL, NULL, &l, &why), -EINVAL);
+	request_points_release(&l);
+	assert_int_equal(check("b(arg1,arg2:str)", "null", NULL, NULL, &l, &why), -EINVAL);
+	request_points_release(&l);
+	assert_int_equal(check("b(arg1)", "null", "r(arg1)", "p", &l, &why), -EINVAL);
+	request_points_release(&l);
+
 	assert_int_equal(check("b", "e(arg1)", NULL, NULL, &l, &why), -EINVAL);
 	request_points_release(&l);
 	assert_int_equal(check("b", "e", "r(arg1)", "p", &l, &why), -EINVAL);
@@ -142,6 +155,36 @@ static void points_that_go_together(void **state)
 	request_points_release(&l);
 	assert_int_equal(check("b(arg1)", "e(arg1)", "r(arg1)", NULL, &l, &why), -EINVAL);
 	request_points_release(&l);
+}
+
+static int check_execute(const char *end, const char *execute, struct request_points *ret)
+{
+	struct request_point p = parse(ROLE_BEGIN, "b(arg1:str)");
+	const char *why;
+
+	*ret = (struct request_points){ 0 };
+	assert_int_equal(request_points_add(ret, &p), 0);
+	p = parse(ROLE_END, end);
+	assert_int_equal(request_points_add(ret, &p), 0);
+	p = parse(ROLE_EXECUTE, execute);
+	assert_int_equal(request_points_add(ret, &p), 0);
+	return request_points_check(ret, &why);
+}
+
+static void what_is_executed(void **state)
+{
+	struct request_points l;
+
+	(void)state;
+	assert_int_equal(check_execute("null", "x", &l), 0);
+	assert_true(l.items[0].probe.role == ROLE_STATUS && l.items[0].probe.pending);
+	request_points_release(&l);
+	assert_int_equal(check_execute("null", "x(arg1)", &l), -EINVAL);
+	request_points_release(&l);
+	assert_int_equal(check_execute("e", "x", &l), -EINVAL);
+	request_points_release(&l);
+	refuse(ROLE_EXECUTE, "x(arg1:str)", "only the beginning");
+	refuse(ROLE_BEGIN, "null", "begin with");
 }
 
 static void presets(void **state)
@@ -177,6 +220,7 @@ int main(void)
 		cmocka_unit_test(names_and_arguments),
 		cmocka_unit_test(bad_ones),
 		cmocka_unit_test(points_that_go_together),
+		cmocka_unit_test(what_is_executed),
 		cmocka_unit_test(presets),
 	};
 

@@ -48,6 +48,11 @@ int cli_request_pause(void *object, const char *option, const char *value)
 	return add_point(object, ROLE_PAUSE, option, value);
 }
 
+int cli_request_execute(void *object, const char *option, const char *value)
+{
+	return add_point(object, ROLE_EXECUTE, option, value);
+}
+
 char **cli_request_split(int argc, char **argv, int *ret_argc)
 {
 	static char end[] = "--request-end";
@@ -81,7 +86,7 @@ int cli_request_check(struct cli_request *r)
 	if (!r->points.nr)
 		return 0;
 	if (!r->begin)
-		return cli_usage("--run and --pause go with --request BEGIN END");
+		return cli_usage("--run, --pause and --execute go with --request BEGIN END");
 	if (!r->ended)
 		return cli_usage(
 			"--request wants two probes: what begins a request, and what ends it");

@@ -4,7 +4,7 @@
 
 /*
  * The options by which a user says what a request is: `--request BEGIN END`, `--run PROBE`,
- * `--pause PROBE` (request_spec.h). In a command:
+ * `--pause PROBE`, `--execute PROBE` (request_spec.h). In a command:
  *
  *	const struct cli_option rows[] = { ..., CLI_REQUEST_OPTIONS(&o.request) };
  *	args = cli_request_split(argc, argv, &argc);
@@ -28,13 +28,15 @@ int cli_request_begin(void *object, const char *option, const char *value);
 int cli_request_end(void *object, const char *option, const char *value);
 int cli_request_run(void *object, const char *option, const char *value);
 int cli_request_pause(void *object, const char *option, const char *value);
+int cli_request_execute(void *object, const char *option, const char *value);
 
 #define CLI_REQUEST_OPTIONS(request)                                                          \
 	{ 0, "request", CLI_CALL, .object = (request), .call = cli_request_begin },           \
 		{ 0, "request-end", CLI_CALL, .object = (request), .call = cli_request_end }, \
 		{ 0, "run", CLI_CALL, .object = (request), .call = cli_request_run },         \
+		{ 0, "pause", CLI_CALL, .object = (request), .call = cli_request_pause },     \
 	{                                                                                     \
-		0, "pause", CLI_CALL, .object = (request), .call = cli_request_pause          \
+		0, "execute", CLI_CALL, .object = (request), .call = cli_request_execute      \
 	}
 
 /*

@@ -227,16 +227,18 @@ static int add_function(struct scan *s, size_t point, const struct function_site
 	struct request_probe probe = s->p->points.items[point].probe;
 	struct attach_site site = { .offset = f->site.offset };
 	uint32_t id = 0;
+	__u8 must; /* without it the probe says nothing */
 	int err;
 
 	if (f->site_err) {
 		strbuf_printf(&s->p->notes, "%s: %s\n", f->name, probe_site_error(f->site_err));
 		return 0;
 	}
-	if (probe.key != REQUEST_NO_ARG &&
-	    (probe.key >= PROBE_NR_ARGS || f->site.args[probe.key] == PROBE_ARG_LOST))
+	must = probe.role == ROLE_STATUS ? probe.name : probe.key;
+	if (must != REQUEST_NO_ARG &&
+	    (must >= PROBE_NR_ARGS || f->site.args[must] == PROBE_ARG_LOST))
 		return fail(s->p, -EOPNOTSUPP, "%s: arg%u cannot be read where it is probed",
-			    f->name, probe.key + 1);
+			    f->name, must + 1);
 	probe.is_function = 1;
 	err = new_id(s->p, &probe, NULL, &id);
 	if (err)

@@ -134,12 +134,13 @@ int request_point_parse(struct request_point *ret, enum request_role role, const
 	struct request_point p = { .probe = probe_of(role) };
 	int err;
 
-	if (!strcmp(text, "return")) {
+	p.returns = !strcmp(text, "return");
+	p.null = !strcmp(text, "null");
+	if (p.returns || p.null) {
 		if (role != ROLE_END) {
 			*ret_why = "is not what a request can begin with";
 			return -EINVAL;
 		}
-		p.returns = true;
 		*ret = p;
 		return 0;
 	}
@@ -189,12 +190,31 @@ static struct request_point *find_role(struct request_points *l, enum request_ro
 	return NULL;
 }
 
+/* What a thread tells that it works on, and when that is executed. */
+static const char *check_status(struct request_point *begin, const struct request_point *end,
+				const struct request_point *execute)
+{
+	if (!end->null)
+		return execute ? "--execute goes with --request BEGIN null" : NULL;
+	if (begin->probe.key != NO && begin->probe.name != NO)
+		return "before null there is no id: it is a thread that tells what it works on";
+	if (begin->probe.key == NO && begin->probe.name == NO)
+		return "before null there is a name: (arg1:str) behind the probe";
+	if (execute && execute->probe.key != NO)
+		return "--execute has no argument: the thread executes what it told";
+	begin->probe.role = ROLE_STATUS;
+	begin->probe.pending = execute != NULL;
+	return NULL;
+}
+
 int request_points_check(struct request_points *l, const char **ret_why)
 {
 	struct request_point *begin = find_role(l, ROLE_BEGIN), *end = find_role(l, ROLE_END);
 	struct request_point *run = find_role(l, ROLE_RUN), *pause = find_role(l, ROLE_PAUSE);
 
-	*ret_why = NULL;
+	*ret_why = check_status(begin, end, find_role(l, ROLE_EXECUTE));
+	if (*ret_why)
+		return -EINVAL;
 	if (end->returns) {
 		begin->probe.nests = end->probe.nests = 1;
 		begin->probe.is_function = end->probe.is_function = 1;

@@ -12,6 +12,7 @@
  *	query__start(arg1:str)            the thread's; what arg1 points to is its name
  *	done(arg1, arg3:status)           several arguments
  *	return                            (as the end) the return of the function that begins it
+ *	null                              (as the end) of what the beginning names: NULL, or another
  *
  * An argument is argN, from 1, and what it is after a colon: `key` (the default), `str` or `int` for
  * a name, `name` for either, whatever the argument looks like, or `status`.
@@ -25,12 +26,13 @@
 struct request_point {
 	char *pattern; /* `provider:probe`, `library:function`, or one without the first part */
 	bool returns;  /* the return of the function that begins the request; no pattern */
+	bool null;     /* the beginning's probe with the name NULL, or another; no pattern */
 	bool optional; /* a program without it is watched all the same */
 	struct request_probe probe;
 };
 
 /*
- * Parse a point of a role (BEGIN, RUN, PAUSE, END). Returns 0 and a point that request_point_release
+ * Parse a point of a role (BEGIN, RUN, PAUSE, END, EXECUTE). Returns 0 and a point that request_point_release
  * frees; -ENOMEM; -EINVAL, and then *ret_why is a sentence's end that says what is wrong.
  */
 int request_point_parse(struct request_point *ret, enum request_role role, const char *text,
@@ -58,7 +60,7 @@ void request_points_release(struct request_points *l);
 
 /*
  * Do the user's points go together? May change them: where the end has no id, a plain argument of
- * the beginning is a name. Returns 0, or -EINVAL and why.
+ * the beginning is a name; where it is `null`, the beginning is a STATUS. Returns 0, or -EINVAL and why.
  */
 int request_points_check(struct request_points *l, const char **ret_why);
 
