@@ -36,7 +36,9 @@ const volatile bool filter_idle;	  /* drop waits for work */
 
 /* A scan is under way: threads that it has not come to yet are taken note of where they are met. */
 bool scanning;
-__u32 scan_tgid; /* in our PID namespace; 0: all */
+__u32 scan_tgid;      /* in our PID namespace; 0: all */
+__u64 scan_stack;     /* OFFCPU_SCANNED() of this scan or, between two, of the next one */
+__u64 unmapped_waits; /* that began with a stack which ends in what was not known to be mapped */
 __u64 lost_threads;
 
 struct {
@@ -181,7 +183,10 @@ static __always_inline void leave(void *ctx, struct task_struct *task, __u32 sta
 		return;
 	}
 	describe_wait(t, task, state);
+	t->unmapped = false;
 	t->stack = t->unwanted ? OFFCPU_NO_STACK : stack_leaving(ctx, t);
+	if (t->unmapped)
+		__sync_fetch_and_add(&unmapped_waits, 1);
 }
 
 static __always_inline void enter(struct task_struct *task, __u64 now)
@@ -236,7 +241,7 @@ int BPF_PROG(offcpu_waking, struct task_struct *task)
 			return 0;
 		if (!task->on_cpu)
 			describe_wait(t, task, task->__state);
-		t->stack = OFFCPU_INITIAL_STACK;
+		t->stack = scan_stack;
 	}
 	t->woken = bpf_ktime_get_ns();
 	if (wakers)
@@ -319,7 +324,7 @@ int offcpu_sample(struct bpf_perf_event_data *ctx)
 /* ---------------------------------------------------------------- threads that are there ---- */
 
 static __always_inline void send_sleeper(struct seq_file *seq, struct task_struct *task,
-					 struct target_ids ids)
+					 struct target_ids ids, const struct offcpu_thread *t)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	__u32 zero = 0, n;
@@ -328,6 +333,8 @@ static __always_inline void send_sleeper(struct seq_file *seq, struct task_struc
 
 	if (!s)
 		return;
+	s->stack = t->stack;
+	s->torn = t->torn;
 	s->pid = task->pid;
 	s->tgid = ids.tgid;
 	s->tid = ids.tid;
@@ -343,6 +350,22 @@ static __always_inline void send_sleeper(struct seq_file *seq, struct task_struc
 }
 
 /*
+ * Is the stack of a thread that is known to be read? It is if it was taken in during this scan, or if
+ * more may be known now of what is mapped. Not if it runs meanwhile.
+ */
+static __always_inline bool is_to_be_read(struct offcpu_thread *t)
+{
+	__u64 stack = t->stack;
+
+	if (stack == scan_stack)
+		return t->doing != OFFCPU_IS_RUNNING;
+	if (!t->unmapped || t->doing != OFFCPU_IS_BLOCKED)
+		return false;
+	t->torn = stack;
+	return __sync_val_compare_and_swap(&t->stack, stack, scan_stack) == stack;
+}
+
+/*
  * Take the threads in that are there, and send what it takes to walk the stacks of those that are
  * not on a CPU. The programs above run already: what they have noted of a thread is newer. The
  * kernel asks a second time for a task whose record did not fit in its buffer.
@@ -352,7 +375,7 @@ int offcpu_scan(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct seq_file *seq = ctx->meta->seq;
-	struct offcpu_thread t = { .stack = OFFCPU_INITIAL_STACK }, *known;
+	struct offcpu_thread t = { .stack = scan_stack }, *known;
 	struct target_ids ids;
 	__u32 pid, state;
 
@@ -364,8 +387,8 @@ int offcpu_scan(struct bpf_iter__task *ctx)
 	pid = task->pid;
 	known = bpf_map_lookup_elem(&threads, &pid);
 	if (known) {
-		if (known->stack == OFFCPU_INITIAL_STACK && known->doing != OFFCPU_IS_RUNNING)
-			send_sleeper(seq, task, ids);
+		if (is_to_be_read(known))
+			send_sleeper(seq, task, ids, known);
 		return 0;
 	}
 	t.since = bpf_ktime_get_ns();
@@ -391,6 +414,6 @@ int offcpu_scan(struct bpf_iter__task *ctx)
 	if (task->exit_state)
 		bpf_map_delete_elem(&threads, &pid);
 	else if (t.doing != OFFCPU_IS_RUNNING)
-		send_sleeper(seq, task, ids);
+		send_sleeper(seq, task, ids, &t);
 	return 0;
 }

@@ -34,9 +34,12 @@ enum offcpu_reason {
 	OFFCPU_NR_REASONS,
 };
 
-/* Names of stacks that stack_intern never gives: its own are odd. */
-#define OFFCPU_NO_STACK	     0 /* frames that were lost, or never read */
-#define OFFCPU_INITIAL_STACK 2 /* of the wait that the thread was in when it was first looked at */
+/*
+ * Names of stacks that stack_intern never gives: its own are odd. The n-th look at threads that do not
+ * run, from 1 on, names the stacks of all waits that it finds alike: user space reads them.
+ */
+#define OFFCPU_NO_STACK	  0 /* frames that were lost, or never read */
+#define OFFCPU_SCANNED(n) (2ULL * (n))
 
 enum offcpu_doing {
 	OFFCPU_IS_RUNNING = 1,
@@ -50,6 +53,7 @@ struct offcpu_thread {
 	__u64 since; /* CLOCK_MONOTONIC: when what it is doing began */
 	__u64 woken; /* its last wake-up; before `since` when it was not woken from this wait */
 	__u64 stack; /* what it left the CPU with */
+	__u64 torn;  /* what that was before it was read again; 0: it was not */
 	__u64 waker; /* stack of who woke it last; 0: unknown, or not asked for */
 	__u64 running, runnable, blocked; /* ns in the window, up to `since` */
 	__u64 waits;			  /* those that are over */
@@ -60,11 +64,12 @@ struct offcpu_thread {
 	__u8 idle;			  /* it waits for work */
 	__u8 unwanted;			  /* filtered out: only for the sums above */
 	__u8 arrived;			  /* running, and the switch to it was seen */
-	__u8 reserved[2];
+	__u8 unmapped; /* the stack ends in what was not known to be mapped, and may be by now */
+	__u8 reserved[1];
 	char comm[STACK_COMM_LEN];
 };
 
-_Static_assert(sizeof(struct offcpu_thread) == 96, "shared with BPF");
+_Static_assert(sizeof(struct offcpu_thread) == 104, "shared with BPF");
 
 /* A thread has ended. header.arg is unused. */
 #define EVENT_OFFCPU_EXIT EVENT_ENGINE
@@ -101,7 +106,8 @@ struct offcpu_value {
  * stack. Of kernel[] only nr_kernel elements are there.
  */
 struct offcpu_sleeper {
-	__u32 pid; /* key of `threads` */
+	__u64 stack, torn; /* as in `threads` */
+	__u32 pid;	   /* key of `threads` */
 	__u32 tgid, tid;
 	__u8 has_regs; /* 0: no user registers, or not of this architecture */
 	__u8 reserved;
@@ -111,6 +117,6 @@ struct offcpu_sleeper {
 	__u64 kernel[STACK_MAX_KERNEL];
 };
 
-_Static_assert(sizeof(struct offcpu_sleeper) == 176 + STACK_MAX_KERNEL * 8, "shared with BPF");
+_Static_assert(sizeof(struct offcpu_sleeper) == 192 + STACK_MAX_KERNEL * 8, "shared with BPF");
 
 #endif

@@ -20,7 +20,7 @@ static __always_inline bool inside(__u64 addr, const volatile __u64 *text)
 }
 
 /* The stack of the current task, which is leaving its CPU; its name. */
-static __always_inline __u64 stack_leaving(void *ctx, const struct offcpu_thread *t)
+static __always_inline __u64 stack_leaving(void *ctx, struct offcpu_thread *t)
 {
 	struct target_ids ids = { t->tgid, t->tid };
 	struct target_proc *proc = bpf_map_lookup_elem(&procs, &ids.tgid);
@@ -42,6 +42,7 @@ static __always_inline __u64 stack_leaving(void *ctx, const struct offcpu_thread
 			walk_user(w, proc);
 		else
 			w->event.end = UNWIND_NO_REGS;
+		t->unmapped = w->event.end == UNWIND_NO_MAPPING;
 	}
 	name = stack_intern(w);
 	walk_release(w);

@@ -11,7 +11,8 @@ import tempfile
 import time
 
 import pprof
-from harness import WORKLOADS, LiveTest, Tool, cases, is_alive, periscope, start, wait_until
+from harness import (WORKLOADS, LiveTest, Tool, cases, children_of, is_alive, periscope, start,
+                     wait_until)
 from test_gdb import gdb_stacks, normal
 
 WAITS = os.path.join(WORKLOADS, "waits")
@@ -456,6 +457,34 @@ class Life(Waits):
         self.assert_ok(result)
         self.assertEqual(result.summary["waits"], 5, result)
         self.assertEqual(self.strange_stacks(result, case.stacks), {}, result)
+
+
+class Commands(Waits):
+    """On programs that are linked dynamically, as the guests of tests/vm have none."""
+
+    def test_who_waits_from_the_first_moment_on(self):
+        """Before it is known here what a new process has mapped: its stack is read again."""
+
+        def sleeper():
+            """The child of the shell that periscope started, when it sleeps."""
+            for child in [c for shell in children_of(tool.pid) for c in children_of(shell)]:
+                with open(f"/proc/{child}/syscall", encoding="ascii") as file:
+                    if file.read().startswith("230 "):  # clock_nanosleep
+                        return child
+            return None
+
+        for _ in range(3):
+            command = ("--", "sh", "-c", "/bin/sleep 1000; true")
+            with Tool("offcpu", "--children", "-f", *command) as tool:
+                child = wait_until(sleeper, 30, "the shell's child to sleep")
+                tool.popen.send_signal(signal.SIGINT)
+                result = tool.finish(self.patience)
+                os.kill(child, signal.SIGKILL)
+            self.assert_ok(result)
+            waits = [user for (_, user, kernel), _ in result.folded.items()
+                     if any("nanosleep" in frame for frame in kernel)]
+            self.assertEqual(len(waits), 1, result)
+            self.assertIn("__libc_start_main", waits[0], result)
 
 
 class BadInput(LiveTest):

@@ -151,7 +151,7 @@ static void test_sleepers_are_completed(void **state)
 	/* Interrupted at the same place: other kernel frames, of which none sleeps. */
 	const uint64_t preempted[] = { KERNEL(9), KERNEL(3), KERNEL(4), 0x10, 0x20, 0 };
 	const uint64_t elsewhere[] = { KERNEL(3), KERNEL(4), 0x10, 0x21, 0 };
-	struct sleeper items[] = { { 1, 100 }, { 2, 102 }, { 3, 104 } };
+	struct sleeper items[] = { { 1, 2, 100 }, { 2, 2, 102 }, { 3, 4, 104 } };
 	struct watch watch = { 0 };
 	struct sleepers s = { .watch = &watch, .sleeping = { SLEEP(0), SLEEP(100) } };
 

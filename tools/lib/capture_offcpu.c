@@ -30,7 +30,10 @@ struct capture_offcpu {
 	uint64_t keys_at;   /* bss->new_keys when the waits were last emptied */
 	uint64_t stacks_at; /* watch.new_stacks when the names were last emptied */
 	unsigned int bank;  /* that the programs write to */
-	bool held;	    /* a command that does not run yet: the window begins with it */
+	uint64_t nr_scans;
+	uint64_t unmapped_at;	 /* bss->unmapped_waits, and */
+	uint32_t generations_at; /* the target's generations, when stacks were last read again */
+	bool held;		 /* a command that does not run yet: the window begins with it */
 	bool running;
 };
 
@@ -205,9 +208,30 @@ static int scan(struct capture_offcpu *c, pid_t tgid)
 	c->bpf->bss->scanning = true;
 	err = sleepers_scan(&c->sleepers, c->bpf->progs.offcpu_scan);
 	c->bpf->bss->scanning = false;
+	c->bpf->bss->scan_stack = OFFCPU_SCANNED(++c->nr_scans + 1);
 	return err ? watch_fail(&c->watch, err, "cannot look at the target's threads: %s",
 				strerror(-err))
 		   : 0;
+}
+
+/*
+ * Who waits since before its mappings were known, as a process does that has just been executed and
+ * waits for its first child: once they are known its stack can be told.
+ */
+static int read_unmapped(struct capture_offcpu *c)
+{
+	uint64_t unmapped = c->bpf->bss->unmapped_waits;
+	uint32_t generations = c->watch.target.generations;
+	int err;
+
+	if (unmapped == c->unmapped_at || generations == c->generations_at)
+		return 0;
+	c->generations_at = generations;
+	err = scan(c, 0);
+	/* Of some the mappings may be known in part. */
+	if (!err && !c->sleepers.nr_unmapped)
+		c->unmapped_at = unmapped;
+	return err;
 }
 
 static int offcpu_add(void *capture, pid_t pid, bool before_exec)
@@ -248,6 +272,7 @@ static int offcpu_start(void *capture)
 	struct capture_offcpu *c = capture;
 	int err = watch_start(&c->watch);
 
+	c->bpf->bss->scan_stack = OFFCPU_SCANNED(1);
 	c->bpf->bss->scanning = true;
 	if (!err)
 		err = attach(c);
@@ -300,6 +325,8 @@ static int offcpu_poll(void *capture)
 	struct capture_offcpu *c = capture;
 	int err = watch_poll(&c->watch);
 
+	if (!err)
+		err = read_unmapped(c);
 	if (!err && c->bpf->bss->new_keys - c->keys_at > OFFCPU_MAX_KEYS / 2)
 		err = collect_waits(c);
 	/* Stacks whose frames are here: one that comes again is sent again. */
@@ -352,7 +379,11 @@ static int offcpu_stop(void *capture)
 	if (!c->running)
 		return 0;
 	c->running = false;
-	err = set_edge(c);
+	err = watch_consume(&c->watch);
+	if (!err)
+		err = read_unmapped(c);
+	if (!err)
+		err = set_edge(c);
 	detach(c);
 	if (!err)
 		err = collect_waits(c);
@@ -373,8 +404,8 @@ ssize_t capture_offcpu_stack(const struct capture_offcpu *c, const struct offcpu
 {
 	uint64_t name = key->stack;
 
-	if (name == OFFCPU_INITIAL_STACK)
-		name = sleepers_find(&c->sleepers, key->tid);
+	if (name != OFFCPU_NO_STACK && !(name & 1))
+		name = sleepers_find(&c->sleepers, key->tid, name);
 	return name == OFFCPU_NO_STACK ? -1 : stacks_find(&c->watch.stacks, name);
 }
 

@@ -17,58 +17,67 @@
 void sleepers_release(struct sleepers *s)
 {
 	free(s->items);
-	dedup_release(&s->by_tid);
+	dedup_release(&s->index);
 	*s = (struct sleepers){ 0 };
 }
 
 struct search {
 	const struct sleepers *sleepers;
-	uint32_t tid;
+	uint64_t key[2]; /* thread, scan */
 };
 
-static bool same_tid(const void *ctx, uint32_t index)
+static bool is_searched(const void *ctx, uint32_t index)
 {
 	const struct search *s = ctx;
+	const struct sleeper *item = &s->sleepers->items[index];
 
-	return s->sleepers->items[index].tid == s->tid;
+	return item->tid == s->key[0] && item->scan == s->key[1];
 }
 
-static uint32_t find(const struct sleepers *s, uint32_t tid)
+static uint32_t find(const struct search *search)
 {
-	struct search search = { s, tid };
-
-	return dedup_find(&s->by_tid, hash_bytes(&tid, sizeof(tid)), same_tid, &search);
+	return dedup_find(&search->sleepers->index, hash_bytes(search->key, sizeof(search->key)),
+			  is_searched, search);
 }
 
-uint64_t sleepers_find(const struct sleepers *s, uint32_t tid)
+uint64_t sleepers_find(const struct sleepers *s, uint32_t tid, uint64_t scan)
 {
-	uint32_t found = find(s, tid);
+	uint32_t found = find(&(struct search){ s, { tid, scan } });
 
 	return found == DEDUP_NONE ? 0 : s->items[found].stack;
 }
 
-static int remember(struct sleepers *s, uint32_t tid, uint64_t stack)
+static int remember(struct sleepers *s, uint32_t tid, uint64_t scan, uint64_t stack)
 {
-	uint32_t found = find(s, tid);
+	struct search search = { s, { tid, scan } };
+	uint32_t found = find(&search);
 
 	if (found != DEDUP_NONE) {
 		s->items[found].stack = stack;
 		return 0;
 	}
-	if (dedup_reserve(&s->by_tid) ||
+	if (dedup_reserve(&s->index) ||
 	    array_grow((void **)&s->items, s->nr, &s->cap, sizeof(*s->items)))
 		return -ENOMEM;
-	dedup_insert(&s->by_tid, hash_bytes(&tid, sizeof(tid)), (uint32_t)s->nr);
-	s->items[s->nr++] = (struct sleeper){ tid, stack };
+	dedup_insert(&s->index, hash_bytes(search.key, sizeof(search.key)), (uint32_t)s->nr);
+	s->items[s->nr++] = (struct sleeper){ tid, scan, stack };
 	return 0;
 }
 
+/* What is known of it until it is read: what it was before. */
+static int remember_torn(struct sleepers *s, const struct offcpu_sleeper *r)
+{
+	uint64_t torn = r->torn && !(r->torn & 1) ? sleepers_find(s, r->tid, r->torn) : r->torn;
+
+	return torn ? remember(s, r->tid, r->stack, torn) : 0;
+}
+
 /* Has it been waiting without a break since it was scanned? */
-static bool still_waits(const struct sleepers *s, uint32_t pid)
+static bool still_waits(const struct sleepers *s, const struct offcpu_sleeper *r)
 {
 	struct offcpu_thread t;
 
-	return !bpf_map_lookup_elem(s->threads_fd, &pid, &t) && t.stack == OFFCPU_INITIAL_STACK &&
+	return !bpf_map_lookup_elem(s->threads_fd, &r->pid, &t) && t.stack == r->stack &&
 	       t.doing != OFFCPU_IS_RUNNING;
 }
 
@@ -106,8 +115,10 @@ static int take(struct sleepers *s, const struct offcpu_sleeper *r)
 		.tid = r->tid,
 		.end = UNWIND_MORE,
 	};
-	int err;
+	int err = remember_torn(s, r);
 
+	if (err)
+		return err;
 	memcpy(e.comm, r->comm, sizeof(e.comm));
 	if (s->kernel) {
 		e.nr_kernel = e.nr_frames = r->nr_kernel;
@@ -115,11 +126,14 @@ static int take(struct sleepers *s, const struct offcpu_sleeper *r)
 	}
 	if (s->user)
 		add_user(s, r, &e);
-	if (!still_waits(s, r->pid))
+	if (!still_waits(s, r))
 		return 0;
+	s->nr_unmapped += e.end == UNWIND_NO_MAPPING;
+	if (r->torn && e.end != UNWIND_COMPLETE)
+		return 0; /* no better than it was */
 	e.header.arg = name_of(&e);
 	err = stacks_event(&s->watch->stacks, &e, sizeof(e));
-	return err ? err : remember(s, r->tid, e.header.arg);
+	return err ? err : remember(s, r->tid, r->stack, e.header.arg);
 }
 
 /* Take the whole records at the start of buf; returns how many bytes they are, or an error. */
@@ -168,6 +182,7 @@ int sleepers_scan(struct sleepers *s, const struct bpf_program *program)
 	char *buf = malloc(BUFFER_SIZE);
 	int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1, err = -errno;
 
+	s->nr_unmapped = 0;
 	if (!buf)
 		err = -ENOMEM;
 	else if (fd >= 0)

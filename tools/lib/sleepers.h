@@ -3,10 +3,11 @@
 #define PERISCOPE_SLEEPERS_H
 
 /*
- * The stacks of threads that wait already when a capture begins. The program offcpu_scan hands out
- * their registers and kernel stacks; their user stacks are read from memory while they sleep and
- * walked here. Nothing is stopped: what was read counts only if the thread has not run meanwhile,
- * which its element of `threads` tells.
+ * The stacks of threads that wait already when a capture begins, and of those that began to wait
+ * before it was known here what they had mapped. The program offcpu_scan hands out their registers
+ * and kernel stacks; their user stacks are read from memory while they sleep and walked here. Nothing
+ * is stopped: what was read counts only if the thread has not run meanwhile, which its element of
+ * `threads` tells.
  */
 
 #include <stdbool.h>
@@ -25,10 +26,12 @@ struct sleepers {
 	uint64_t sleeping[2]; /* text of the functions that the kernel calls to sleep */
 	struct sleeper {
 		uint32_t tid;
+		uint64_t scan;	/* OFFCPU_SCANNED() */
 		uint64_t stack; /* its name, for stacks_find */
 	} * items;
 	size_t nr, cap;
-	struct dedup by_tid;
+	size_t nr_unmapped; /* that the last scan saw end in what is not known to be mapped */
+	struct dedup index; /* by both */
 };
 
 void sleepers_release(struct sleepers *s);
@@ -43,7 +46,7 @@ int sleepers_scan(struct sleepers *s, const struct bpf_program *program);
  */
 int sleepers_complete(struct sleepers *s);
 
-/* The name of the stack that the thread waited with when it was scanned; 0: not known. */
-uint64_t sleepers_find(const struct sleepers *s, uint32_t tid);
+/* The name of the stack that the thread waited with when that scan found it; 0: not known. */
+uint64_t sleepers_find(const struct sleepers *s, uint32_t tid, uint64_t scan);
 
 #endif
