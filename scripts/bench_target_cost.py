@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Section target-cost: what being profiled costs the target, in its CPU time for a request.
 
-Halves without and with a profiler alternate under one load whose connections stay, in pairs whose
-order is drawn: throughput alone swings more between runs than any profiler costs. The server has
-the first CPU to itself; load, profilers and this script share the others.
+Two servers share the first CPU, each under a load of its own whose connections stay; load, profilers
+and this script have the others. One of them is profiled, in halves with and without that alternate
+in pairs whose order is drawn: what else happens to the machine meanwhile meets both servers, and
+what they differ without a profiler is taken off.
 """
 
 import gzip
@@ -49,38 +50,55 @@ def _check(tool, home, least):
         os.unlink(path)
 
 
+class Server:
+    """A coworkingd under a load."""
+
+    def __init__(self, bench, settings, cpus, seconds):
+        process, url = start_coworkingd(bench, settings.build, "--threads", "1", cpus=cpus)
+        self.pid = process.pid
+        self._load = CountedLoad(bench, url, seconds)
+
+    def figures(self):
+        """CPU time in ns and requests until now."""
+        return cpu_ns(self.pid), self._load.count()
+
+
 class Meter:
-    def __init__(self, bench, settings, pid, load):
-        self._bench, self._settings, self._pid, self._load = bench, settings, pid, load
+    def __init__(self, bench, settings, watched, beside):
+        self._bench, self._settings, self._watched, self._beside = bench, settings, watched, beside
         self._home = bench.directory()
         self.seconds = 1 if settings.quick else 2
-        self.busy = []  # the server's share of its CPU
+        self.busy = []  # the servers' share of their CPU
         self.rates = []
 
     def _window(self):
-        """CPU time in ns for a request, over one span."""
+        """CPU time in ns for a request, over one span: (of the server beside, of the watched)."""
+        servers = self._beside, self._watched
         time.sleep(SETTLE)
-        began, cpu, count = time.monotonic(), cpu_ns(self._pid), self._load.count()
+        began, before = time.monotonic(), [server.figures() for server in servers]
         time.sleep(self.seconds)
-        cpu, count = cpu_ns(self._pid) - cpu, self._load.count() - count
+        after = [server.figures() for server in servers]
         took = time.monotonic() - began
-        if count < 100:
-            raise CannotMeasure(f"only {count} requests in {took:.1f} s")
-        self.busy.append(cpu / took / 1e9)
-        self.rates.append(count / took)
-        return cpu / count
+        spent = [(cpu - cpu_before, count - count_before)
+                 for (cpu, count), (cpu_before, count_before) in zip(after, before)]
+        if min(count for _, count in spent) < 100:
+            raise CannotMeasure(f"only {spent[0][1]} and {spent[1][1]} requests in {took:.1f} s")
+        self.busy.append(sum(cpu for cpu, _ in spent) / took / 1e9)
+        self.rates.append(sum(count for _, count in spent) / took)
+        return [cpu / count for cpu, count in spent]
 
     def half(self, tool, hz):
         if not tool:
             return self._window()
         # Longer than needed; it is ended after the span.
-        command = _command(self._settings, tool, hz, self._pid, self._home, self.seconds + 30)
+        pid = self._watched.pid
+        command = _command(self._settings, tool, hz, pid, self._home, self.seconds + 30)
         profiler = self._bench.spawn(command, stop=signal.SIGINT)
         result = self._window()
         if profiler.poll() is not None:
             raise CannotMeasure(f"{tool} has ended with status {profiler.returncode}")
         self._bench.stop(profiler)
-        _check(tool, self._home, int(hz * self.seconds / 4))
+        _check(tool, self._home, int(hz * self.seconds / 8))
         return result
 
 
@@ -103,30 +121,31 @@ def _measure(settings, meter):
         for tool, hz in rng.sample(list(pairs), len(pairs)):
             order = rng.sample([False, True], 2)
             halves = {on: meter.half(tool if on else None, hz) for on in order}
-            pairs[tool, hz].append((halves[False], halves[True]))
+            (beside_bare, bare), (beside, with_it) = halves[False], halves[True]
+            pairs[tool, hz].append((beside * bare / beside_bare, with_it))
     return pairs
 
 
 def target_cost(settings):
     with Workbench() as bench, placed() as (first, others):
-        settings.progress("target-cost: coworkingd gets warm")
-        server, url = start_coworkingd(bench, settings.build, "--threads", "1", cpus=first)
+        settings.progress("target-cost: the servers get warm")
         seconds = min(3600, 120 + settings.pairs * len(TOOLS) * 12)
-        load = CountedLoad(bench, url, seconds)
-        meter = Meter(bench, settings, server.pid, load)
+        watched, beside = (Server(bench, settings, first, seconds) for _ in range(2))
+        meter = Meter(bench, settings, watched, beside)
         for _ in range(1 if settings.quick else 4):
             meter.half(None, 0)
         meter.busy.clear()
         meter.rates.clear()
         pairs = _measure(settings, meter)
     notes = [
-        f"Halves of {meter.seconds} s; the server used {100 * median(meter.busy):.0f} % of a CPU at "
+        f"Halves of {meter.seconds} s; the two servers used {100 * median(meter.busy):.0f} % of a CPU at "
         f"{median(meter.rates):.0f} requests/s.",
-        "Load: scripts/load.lua's mix without its logins, 32 connections. Growth: the median over",
-        "pairs, with its 95 % bootstrap interval. Not certain: the target lies in the interval.",
+        "Load: scripts/load.lua's mix without its logins, 32 connections each. Without: the server",
+        "beside, by what the two differ without a profiler. Growth: the median over pairs, with its",
+        "95 % bootstrap interval. Not certain: the target lies in the interval.",
     ]
     if first:
-        notes.append(f"The server ran on CPU {min(first)} only, everything else on {sorted(others)}.")
+        notes.append(f"The servers ran on CPU {min(first)} only, everything else on {sorted(others)}.")
     if _interrupt_time_hidden():
         notes.append("This kernel books interrupts apart: the samples' own time is NOT in these figures.")
     return {
