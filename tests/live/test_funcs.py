@@ -329,7 +329,7 @@ class Loops(Funcs):
             self.assertTrue(result.out.endswith("done\n"), result)
             row = self.functions(report)["loops"]
             self.assertEqual((row["calls"], row["returns"]), (23 * 7, None))
-            self.assertIn("loops: its code jumps back to where it is probed", self.notes(report))
+            self.assertIn("loops: the code jumps back to where it is probed", self.notes(report))
 
 
 class Budget(Funcs):

@@ -121,53 +121,52 @@ static void add_allocs(struct report *report, const struct func_result *results,
 	report_sort(t, "allocations");
 }
 
-/* What the kernel does at the probe is within a call. */
-static void add_stepped(struct report_section *section, const struct func_result *results, size_t n)
+static bool is_stepped(const struct func_result *r)
 {
-	size_t nr = 0, first = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct function_site *f = results[i].site;
-
-		if (f->site_err || !results[i].timed || f->site.class != PROBE_STEPPED)
-			continue;
-		first = nr ? first : i;
-		nr++;
-	}
-	if (nr)
-		report_note(section,
-			    "%s%s: an instruction is single-stepped at the probe, which takes some "
-			    "ten microseconds; they are in the time of each call.",
-			    results[first].site->name, nr > 1 ? " and others" : "");
+	return r->timed && r->site->site.class == PROBE_STEPPED;
 }
 
-/* What counts more than its calls. */
-static void add_repeats(struct report_section *section, const struct func_result *results, size_t n)
+static bool repeats(const struct func_result *r)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!results[i].site->site_err && results[i].site->site.repeats)
-			report_note(section,
-				    "%s: its code jumps back to where it is probed, and each time "
-				    "is counted: its calls are as many at most.",
-				    results[i].site->name);
+	return r->site->site.repeats;
 }
 
-/* What was mapped by and by: until that is noticed, nobody counts. */
-static void add_late(struct report_section *section, const struct func_result *results, size_t n)
+static bool is_late(const struct func_result *r)
 {
-	size_t nr = 0, first = 0;
+	return r->late;
+}
 
-	for (size_t i = 0; i < n; i++) {
-		if (results[i].site->site_err || !results[i].late)
-			continue;
-		first = nr ? first : i;
-		nr++;
+/* What is to be known of some functions' figures; the first of them is named. */
+static void add_caveats(struct report_section *section, const struct func_result *results, size_t n)
+{
+	static const struct {
+		bool (*holds)(const struct func_result *r);
+		const char *what;
+	} caveats[] = {
+		{ is_stepped, "an instruction is single-stepped at the probe, which takes some ten "
+			      "microseconds; they are in the time of each call" },
+		{ repeats,
+		  "the code jumps back to where it is probed, and each time is counted: calls "
+		  "are as many at most" },
+		/* Until a new mapping is noticed nobody counts. */
+		{ is_late, "in a file that was mapped during the capture; calls before that was "
+			   "noticed are not counted" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(caveats); i++) {
+		const char *first = NULL;
+		size_t nr = 0;
+
+		for (size_t j = 0; j < n; j++) {
+			if (results[j].site->site_err || !caveats[i].holds(&results[j]))
+				continue;
+			first = first ? first : results[j].site->name;
+			nr++;
+		}
+		if (nr)
+			report_note(section, "%s%s: %s.", first, nr > 1 ? " and others" : "",
+				    caveats[i].what);
 	}
-	if (nr)
-		report_note(section,
-			    "%s%s: in a file that was mapped during the capture; calls before "
-			    "that was noticed are not counted.",
-			    results[first].site->name, nr > 1 ? " and others" : "");
 }
 
 /* Functions whose returns are not probed, by reason. */
@@ -490,9 +489,7 @@ struct report *func_report(struct capture_funcs *c, uint64_t ran_ns)
 	add_notes(s, &st);
 	add_verdict(s, capture_funcs_verdict(c));
 	add_refusals(s, results, n, o->entries);
-	add_stepped(s, results, n);
-	add_repeats(s, results, n);
-	add_late(s, results, n);
+	add_caveats(s, results, n);
 	add_functions(s, results, n, ran_ns);
 	if (o->allocs)
 		add_allocs(r, results, n);
