@@ -175,6 +175,13 @@ class Outputs(LiveTest):
         self.assert_refused(result, 1, "/no/such/directory")
         self.assertEqual(os.listdir(directory), [])
 
+    def test_summary_that_cannot_be_written(self):
+        """Is said at once: nothing was captured."""
+        with self.start("recursion") as workload:
+            result = periscope("cpu", "-p", workload.pid, "--stats", "/no/such/directory/x", "500ms")
+        self.assert_refused(result, 1, "/no/such/directory/x")
+        self.assertNotIn("samples=", result.err)
+
     def test_standard_output_that_is_full(self):
         with open("/dev/full", "wb") as full, self.start("recursion") as workload:
             result = periscope("cpu", "-p", workload.pid, "-f", "500ms", stdout=full)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "libbpf_log.h"
+#include "output.h"
 #include "util.h"
 
 #define MAX_OPTIONS 64
@@ -348,6 +349,19 @@ static int parse(struct parser *p, int argc, char **argv)
 	return 0;
 }
 
+/* Can --stats be written? Better asked before a capture than after it. */
+static int check_stats(const struct cli_common *c)
+{
+	struct output *out;
+	int err = c->stats ? output_open(c->stats, &out) : 0;
+
+	if (err)
+		return cli_fail("cannot write '%s': %s", c->stats, strerror(-err));
+	if (c->stats)
+		output_free(out);
+	return 0;
+}
+
 int cli_main(const struct cli_spec *s, int argc, char **argv)
 {
 	struct parser p = { .spec = s };
@@ -357,6 +371,8 @@ int cli_main(const struct cli_spec *s, int argc, char **argv)
 	libbpf_log_init(c->verbose);
 	if (!status && !p.version && !p.help) {
 		status = cli_outputs_open(&c->outputs);
+		if (!status)
+			status = check_stats(c);
 		if (!status)
 			status = s->run(s->arg);
 	}
