@@ -14,7 +14,8 @@ import time
 
 import servers
 from heap import malloc_byte
-from harness import WORKLOADS, LiveTest, Tool, Workload, periscope, stack_regex, stolen_ns, wait_until
+from harness import (WORKLOADS, LiveTest, Process, Tool, Workload, children_of, periscope, stack_regex,
+                     stolen_ns, wait_until)
 
 WORKLOAD = os.path.join(WORKLOADS, "funcs")
 DEPTH = 64  # returns that the kernel follows in a thread
@@ -88,6 +89,26 @@ int main(int argc, char **argv)
 		f();
 	puts("done");
 	return 0;
+}
+"""
+
+
+CHILD = r"""
+#include <unistd.h>
+static volatile long sum;
+__attribute__((noipa)) void tick(void) { sum++; }
+int main(void)
+{
+	alarm(60);
+	if (fork())
+		for (;;)
+			pause();
+	alarm(60);
+	for (;;) {
+		for (int i = 0; i < 3000000; i++)
+			sum += i;
+		tick();
+	}
 }
 """
 
@@ -360,6 +381,15 @@ class Budget(Funcs):
         counted = "they are counted only" in result.err
         self.assertEqual(summary["returns"] == 0, counted, result)
         self.assertEqual("Calls are counted, not timed" in result.out, counted, result)
+
+    def test_children_that_are_there(self):
+        """What they do is what it is compared with: they work, and their parent does nothing."""
+        parent = Process([self.build("gcc", "child.c", CHILD)])
+        self.addCleanup(parent.stop)
+        child = wait_until(lambda: children_of(parent.pid), 30, "a child")[0]
+        self.addCleanup(os.kill, child, signal.SIGKILL)
+        result = periscope("funcs", "-p", parent.pid, "--children", "tick", "--max-overhead", "30%", 1)
+        self.assertEqual(self.assert_ok(result).summary["processes"], 2, result)
 
     def test_force(self):
         workload = self.start("heap_steady", "busy")

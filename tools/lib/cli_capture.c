@@ -84,8 +84,9 @@ static int start_command(struct session *s)
 }
 
 /*
- * With --children, those that are there already. After the start, so that one forked meanwhile is
- * either found here or was taken in at its fork. One that exits in between is no error.
+ * With --children, those that are there already. Before the start, which looks at what it has to do
+ * with, and after it, so that one forked meanwhile is either found here or was taken in at its fork.
+ * One that exits in between is no error.
  */
 static int add_descendants(const struct session *s)
 {
@@ -99,6 +100,8 @@ static int add_descendants(const struct session *s)
 		if (err)
 			return cli_fail("cannot read /proc: %s", strerror(-err));
 		for (size_t j = 0; j < n && !err; j++) {
+			if (s->c->ops->knows(s->c->capture, list[j]))
+				continue;
 			err = s->c->ops->add(s->c->capture, list[j], false);
 			if (err == -ESRCH)
 				err = 0;
@@ -121,8 +124,12 @@ static int start(struct session *s)
 	}
 	for (size_t i = 0; i < t->pids.nr && !err; i++)
 		err = s->c->ops->add(s->c->capture, t->pids.items[i], false);
-	if (!err)
-		err = s->c->ops->start(s->c->capture);
+	if (err)
+		return fail(s);
+	err = t->children ? add_descendants(s) : 0;
+	if (err)
+		return err;
+	err = s->c->ops->start(s->c->capture);
 	s->started_ns = now_ns();
 	if (err)
 		return fail(s);
