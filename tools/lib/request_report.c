@@ -458,7 +458,8 @@ static void add_notes(struct report_section *s, const struct capture_requests_st
 		{ st->no_start, "that began before the capture did, and are not counted" },
 		{ st->open, "that were still open at its end (see below)" },
 		{ st->not_executed,
-		  "not executed, only prepared or failed before that (rows of their own)" },
+		  "not executed, as what is only prepared, fails before that, or is the "
+		  "program's own work (rows of their own)" },
 		{ st->reused, "that were never seen to end, their id began anew" },
 		{ st->thread_gone, "that were never seen to end, their thread exited" },
 		{ st->helpers, "told by threads that exited and executed none, as parallel workers "
