@@ -237,6 +237,11 @@ class Functions(Requests):
                          {"plain": 4, "third": 2})
         self.assertEqual(routes["third"]["status_5xx"], 2)
 
+    def test_names_that_are_numbers(self):
+        points = ["--request", "work_begin(arg1,arg3:int)", "work_end(arg1)"]
+        _, report, _ = self.workload("waits", 6, points=points)
+        self.assertEqual({name: row["requests"] for name, row in self.routes(report).items()}, {"3": 6})
+
     def test_entry_and_return(self):
         _, report, told = self.workload("latencies", 50, points=["--request", "spin", "return"])
         row = self.routes(report)["spin"]

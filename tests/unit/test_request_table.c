@@ -177,9 +177,9 @@ static void numbered_routes(void **state)
 
 	(void)state;
 	request_table_init(&t);
-	t.has_routes = true;
-	t.methods = methods;
-	t.nr_methods = 2;
+	t.naming.has_routes = true;
+	t.naming.methods = methods;
+	t.naming.nr_methods = 2;
 	for (int i = 0; i < 3; i++) {
 		r = record(paths[i], 10, 200);
 		r.route = i < 2 ? 5 : 4;
@@ -259,6 +259,10 @@ static void odd_records(void **state)
 	r.flags = REQUEST_NAME_NUMBER;
 	add(&t, &r);
 	assert_string_equal(t.routes[2].name, "?");
+	/* ... which is what the requests are to be told apart by */
+	t.naming.by_number = true;
+	add(&t, &r);
+	assert_string_equal(t.routes[3].name, "4711");
 	request_table_release(&t);
 }
 

@@ -225,17 +225,20 @@ void capture_requests_free(struct capture_requests *c)
 static void use_points(struct capture_requests *c)
 {
 	const struct request_points *points = &c->probes.points;
-	struct request_table *tables[] = { &c->total, &c->interval };
+	struct request_naming naming = c->total.naming;
 
-	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
-		tables[i]->methods = points->methods;
-		tables[i]->nr_methods = points->nr_methods;
-		tables[i]->has_routes = points->has_routes;
-		for (size_t j = 0; j < points->nr; j++)
-			if (points->items[j].probe.role == ROLE_BEGIN ||
-			    points->items[j].probe.role == ROLE_STATUS)
-				tables[i]->unnamed = points->items[j].pattern;
+	naming.methods = points->methods;
+	naming.nr_methods = points->nr_methods;
+	naming.has_routes = points->has_routes;
+	for (size_t i = 0; i < points->nr; i++) {
+		const struct request_probe *p = &points->items[i].probe;
+
+		if (p->role != ROLE_BEGIN && p->role != ROLE_STATUS)
+			continue;
+		naming.unnamed = points->items[i].pattern;
+		naming.by_number = p->name != REQUEST_NO_ARG && p->name_kind == NAME_NUMBER;
 	}
+	c->total.naming = c->interval.naming = naming;
 	c->bpf->bss->has_pieces = points->has_pieces;
 	c->bpf->bss->by_account = points->by_account;
 	c->bpf->bss->nested_phases = c->o.phases || c->o.nr_details;
@@ -470,10 +473,7 @@ int capture_requests_interval(struct capture_requests *c, struct request_table *
 	int err;
 
 	request_table_init(&settings);
-	settings.methods = c->interval.methods;
-	settings.nr_methods = c->interval.nr_methods;
-	settings.has_routes = c->interval.has_routes;
-	settings.unnamed = c->interval.unnamed;
+	settings.naming = c->interval.naming;
 	err = request_table_merge(&c->total, &c->interval);
 	*ret = c->interval;
 	c->interval = settings;

@@ -186,14 +186,14 @@ const char *request_raw_name(const struct request_table *t, const struct request
 	}
 	if (r->flags & REQUEST_NAME_LONG)
 		return r->long_name;
-	return r->name[0] ? r->name : t->unnamed;
+	return r->name[0] ? r->name : t->naming.unnamed;
 }
 
 const char *request_method(const struct request_table *t, uint64_t method)
 {
-	if (!t->methods)
+	if (!t->naming.methods)
 		return "";
-	return method < t->nr_methods ? t->methods[method] : "?";
+	return method < t->naming.nr_methods ? t->naming.methods[method] : "?";
 }
 
 const char *request_mark(const struct request_record *r)

@@ -13,7 +13,7 @@
 
 void request_table_init(struct request_table *t)
 {
-	*t = (struct request_table){ .unnamed = "(requests)" };
+	*t = (struct request_table){ .naming.unnamed = "(requests)" };
 	dedup_init(&t->index);
 }
 
@@ -35,13 +35,10 @@ void request_table_release(struct request_table *t)
 
 void request_table_reset(struct request_table *t)
 {
-	struct request_table settings = *t;
+	struct request_naming naming = t->naming;
 
 	request_table_release(t);
-	t->methods = settings.methods;
-	t->nr_methods = settings.nr_methods;
-	t->has_routes = settings.has_routes;
-	t->unnamed = settings.unnamed;
+	t->naming = naming;
 }
 
 /* ---------------------------------------------------------------- routes ---- */
@@ -136,14 +133,17 @@ static int route_of(struct request_table *t, const struct request_record *r,
 	char number[32], values[2 * REQUEST_LONG_NAME];
 	const char *name = request_raw_name(t, r, number), *mark = request_mark(r);
 	struct route_key key = {
-		.t = t, .numbered = t->has_routes, .route = r->route, .method = r->method
+		.t = t, .numbered = t->naming.has_routes, .route = r->route, .method = r->method
 	};
 	int err;
 
-	if (!t->has_routes) {
+	if (!t->naming.has_routes) {
 		strcpy(values, mark);
-		request_put_without_values(values + strlen(mark), sizeof(values) - strlen(mark),
-					   name);
+		if (t->naming.by_number && (r->flags & REQUEST_NAME_NUMBER))
+			strcat(values, name);
+		else
+			request_put_without_values(values + strlen(mark),
+						   sizeof(values) - strlen(mark), name);
 		/* A text that was cut may end within a value, differently each time. */
 		if (r->flags & REQUEST_NAME_CUT)
 			strcat(values, "...");
@@ -241,7 +241,7 @@ static int add_done(struct request_table *t, const struct request_record *r)
 		return err;
 	s->count++;
 	s->by_class[r->status >= 100 && r->status < 600 ? r->status / 100 : 0]++;
-	s->aborted += t->has_routes && (r->end_flags & PROBE_ABORTED);
+	s->aborted += t->naming.has_routes && (r->end_flags & PROBE_ABORTED);
 	add_times(t, s, r);
 	s->faults += r->faults;
 	s->device_faults += r->device_faults;

@@ -49,6 +49,15 @@ struct request_route_stats {
 	size_t nr_stmts, cap_stmts;
 };
 
+/* How requests come by their names: what the program's probes say, and how. */
+struct request_naming {
+	const char *const *methods; /* names by number; NULL: none */
+	size_t nr_methods;
+	bool has_routes; /* route numbers, to be named by their paths */
+	bool by_number;	 /* a name that is a number is one (`:int`), and not a value in a text */
+	const char *unnamed; /* the name of a request without one */
+};
+
 struct request_table {
 	struct request_route_stats *routes;
 	size_t nr_routes, cap_routes;
@@ -61,11 +70,7 @@ struct request_table {
 	uint64_t damaged;      /* records that are shorter than they say */
 	uint64_t other;	       /* in "(other routes)" */
 	uint64_t lost_cut;     /* names that were longer than a record's room */
-	/* What the program has said. */
-	const char *const *methods; /* names by number; NULL: none */
-	size_t nr_methods;
-	bool has_routes;
-	const char *unnamed; /* the name of a request without one */
+	struct request_naming naming;
 };
 
 void request_table_init(struct request_table *t);
