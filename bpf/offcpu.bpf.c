@@ -22,6 +22,7 @@
 #include "offcpu.h"
 #include "offcpu_stacks.bpf.h"
 #include "offcpu_waits.bpf.h"
+#include "request_args.bpf.h"
 #include "wait.bpf.h"
 
 #define WINDOW_AHEAD_NS 2000
@@ -32,7 +33,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 const volatile bool switch_tells_state = true;
 const volatile __u32 filter_reasons = ~0U;
 const volatile __u32 filter_states = ~0U; /* bit: the letter's place in the alphabet */
-const volatile bool filter_idle;	  /* drop waits for work */
+const volatile bool filter_idle;	  /* drop waits for work; see offcpu_request */
 
 /* A scan is under way: threads that it has not come to yet are taken note of where they are met. */
 bool scanning;
@@ -40,6 +41,7 @@ __u32 scan_tgid;      /* in our PID namespace; 0: all */
 __u64 scan_stack;     /* OFFCPU_SCANNED() of this scan or, between two, of the next one */
 __u64 unmapped_waits; /* that began with a stack which ends in what was not known to be mapped */
 __u64 lost_threads;
+__u64 lost_requests; /* that found no room in `in_flight` */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -54,6 +56,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct offcpu_sleeper);
 } sleeper SEC(".maps");
+
+/* Requests that have begun and not ended: by which thread, in the initial PID namespace. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* OFFCPU_MAX_REQUESTS */
+	__type(key, struct request_key);
+	__type(value, __u32);
+} in_flight SEC(".maps");
 
 /* ---------------------------------------------------------------- threads ---- */
 
@@ -135,7 +145,7 @@ static __always_inline void describe_wait(struct offcpu_thread *t, struct task_s
 		t->reason = OFFCPU_STOPPED;
 	} else {
 		t->reason = wait_class(task);
-		t->idle = wait_is_idle(task, t->reason);
+		t->idle = wait_is_idle(task, t->reason) && t->in_flight <= 0;
 	}
 	t->unwanted = !(filter_reasons >> t->reason & 1) ||
 		      !(filter_states >> (t->state & 31) & 1) || (filter_idle && t->idle);
@@ -275,6 +285,66 @@ int BPF_PROG(offcpu_exec, struct task_struct *task, __u32 old_pid)
 	begin_thread(task, OFFCPU_IS_RUNNING, OFFCPU_RUNNING);
 	return 0;
 }
+
+/* ---------------------------------------------------------------- requests ---- */
+
+static __always_inline void request_ends(const struct request_key *key)
+{
+	__u32 *pid = bpf_map_lookup_elem(&in_flight, key), owner;
+	struct offcpu_thread *t;
+
+	if (!pid)
+		return;
+	owner = *pid;
+	if (bpf_map_delete_elem(&in_flight, key))
+		return;
+	/* Another one by now, perhaps, with the same number. */
+	t = bpf_map_lookup_elem(&threads, &owner);
+	if (t && t->in_flight > 0)
+		__sync_fetch_and_add(&t->in_flight, -1);
+}
+
+static __always_inline void request_begins(const struct request_key *key)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct offcpu_thread *t = find_thread(task);
+	__u32 pid = task->pid;
+
+	/* One whose end was not told, of the same number. */
+	request_ends(key);
+	if (!t)
+		return;
+	if (bpf_map_update_elem(&in_flight, key, &pid, BPF_ANY))
+		__sync_fetch_and_add(&lost_requests, 1);
+	else
+		__sync_fetch_and_add(&t->in_flight, 1);
+}
+
+/*
+ * A probe that tells where a request begins or ends: a thread that waits for events while one that
+ * it began is in flight waits for that. Not of requests that began before the capture did.
+ */
+SEC("?uprobe")
+int offcpu_request(struct pt_regs *ctx)
+{
+	struct hit h = { .ctx = ctx, .ids = current_ids() };
+	__u32 id;
+
+	if (!target_lookup(h.ids))
+		return 0;
+	h.cookie = bpf_get_attach_cookie(ctx);
+	id = PROBE_COOKIE_ID(h.cookie);
+	h.p = bpf_map_lookup_elem(&roles, &id);
+	if (!h.p || read_key(&h))
+		return 0;
+	if (h.p->role == ROLE_BEGIN || (h.p->role == ROLE_STATUS && arg(&h, h.p->name)))
+		request_begins(&h.key);
+	else
+		request_ends(&h.key);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the window ---- */
 
 /*
  * Open the window, or close it: run by user space, which may be preempted between a look at the

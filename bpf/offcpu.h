@@ -57,6 +57,7 @@ struct offcpu_thread {
 	__u64 waker; /* stack of who woke it last; 0: unknown, or not asked for */
 	__u64 running, runnable, blocked; /* ns in the window, up to `since` */
 	__u64 waits;			  /* those that are over */
+	__s64 in_flight;		  /* requests that it began and that have not ended */
 	__u32 tgid, tid;		  /* in our PID namespace */
 	__u8 doing;			  /* enum offcpu_doing */
 	__u8 reason;			  /* enum offcpu_reason */
@@ -69,7 +70,7 @@ struct offcpu_thread {
 	char comm[STACK_COMM_LEN];
 };
 
-_Static_assert(sizeof(struct offcpu_thread) == 104, "shared with BPF");
+_Static_assert(sizeof(struct offcpu_thread) == 112, "shared with BPF");
 
 /* A thread has ended. header.arg is unused. */
 #define EVENT_OFFCPU_EXIT EVENT_ENGINE
@@ -79,8 +80,9 @@ struct offcpu_exit {
 	struct offcpu_thread thread;
 };
 
-#define OFFCPU_MAX_THREADS 32768
-#define OFFCPU_MAX_KEYS	   32768 /* of `waits` between two times that it is emptied */
+#define OFFCPU_MAX_THREADS  32768
+#define OFFCPU_MAX_REQUESTS 65536 /* in flight */
+#define OFFCPU_MAX_KEYS	    32768 /* of `waits` between two times that it is emptied */
 
 /* Waits that are told from one another: an element of `waits`. */
 struct offcpu_key {

@@ -38,7 +38,8 @@ static const char usage_text[] =
 	"  --reason R,...    futex, epoll, network, disk, sleep, page-fault, stopped, preempted,\n"
 	"                    start (a new thread's first time), other\n"
 	"  --state S,...     as ps has them: S sleeping, D uninterruptible, R runnable, T stopped\n"
-	"  --no-idle         not those for work to come: epoll, poll, select, accept\n" CLI_HELP_STACKS
+	"  --no-idle         not those for work to come: epoll, poll, select, accept,\n"
+	"                    with no request of the thread's in flight\n" CLI_HELP_STACKS
 	"  --waker           who woke the thread: its stack, turned around, beyond a frame --\n"
 	"\n"
 	"output (without -o and -f: a report on stdout):\n"
@@ -158,10 +159,6 @@ static int check(void *arg)
 
 	if (o->max_us && o->min_us > o->max_us)
 		return cli_usage("-m %" PRIu64 " is more than -M %" PRIu64, o->min_us, o->max_us);
-	if (o->no_idle && o->reasons.bits == 1U << WAIT_POLL)
-		return cli_usage(
-			"--no-idle leaves nothing of --reason epoll: all of those wait for work "
-			"to come");
 	return 0;
 }
 

@@ -17,17 +17,9 @@
 
 int heap_requests_prepare(struct capture_heap *c)
 {
-	struct heap_bpf *b = c->bpf;
-	int err;
-
 	if (!c->o.requests)
 		return 0;
-	err = bpf_program__set_autoload(b->progs.heap_request, true);
-	if (!err)
-		err = attach_prepare(b->progs.heap_request);
-	if (!err)
-		err = bpf_map__set_max_entries(b->maps.usdt_specs, REQUEST_MAX_PROBES);
-	return err;
+	return request_probes_prepare(c->bpf->progs.heap_request, c->bpf->maps.usdt_specs);
 }
 
 int heap_requests_open(struct capture_heap *c)
@@ -48,14 +40,12 @@ int heap_requests_open(struct capture_heap *c)
 
 int heap_requests_update(struct capture_heap *c)
 {
-	const struct target *t = &c->watch.target;
 	int err;
 
 	/* Where calls are counted a share of the time, these would cost all of the time. */
-	if (!c->o.requests || c->mode == HEAP_COUNT_SOMETIMES || !t->nr_procs ||
-	    c->requests.nr_objects == t->objects.nr)
+	if (!c->o.requests || c->mode == HEAP_COUNT_SOMETIMES)
 		return 0;
-	err = request_probes_update(&c->requests, &t->objects, t->procs[0]->pid);
+	err = request_probes_follow(&c->requests, &c->watch.target);
 	return err ? watch_fail(&c->watch, err, "%s", c->requests.error) : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ksyms.h"
+#include "request_probes.h"
 #include "offcpu.skel.h"
 #include "sleepers.h"
 #include "util.h"
@@ -25,6 +26,7 @@ struct capture_offcpu {
 	struct offcpu_bpf *bpf;
 	struct sampler sampler;
 	struct sleepers sleepers;
+	struct request_probes requests; /* with no_idle */
 	struct bpf_link *links[NR_LINKS];
 	struct offcpu_waits waits;
 	uint64_t keys_at;   /* bss->new_keys when the waits were last emptied */
@@ -36,6 +38,38 @@ struct capture_offcpu {
 	bool held;		 /* a command that does not run yet: the window begins with it */
 	bool running;
 };
+
+/* ---------------------------------------------------------------- requests in flight ---- */
+
+/* Where a request begins and where it ends. */
+#define ROLES (1U << ROLE_BEGIN | 1U << ROLE_END | 1U << ROLE_STATUS)
+
+static int prepare_requests(struct capture_offcpu *c)
+{
+	int err;
+
+	if (!c->o.no_idle)
+		return 0;
+	err = bpf_map__set_max_entries(c->bpf->maps.in_flight, OFFCPU_MAX_REQUESTS);
+	return err ? err
+		   : request_probes_prepare(c->bpf->progs.offcpu_request, c->bpf->maps.usdt_specs);
+}
+
+static void open_requests(struct capture_offcpu *c)
+{
+	c->requests.roles = ROLES;
+	c->requests.prog_fd = bpf_program__fd(c->bpf->progs.offcpu_request);
+	c->requests.roles_fd = bpf_map__fd(c->bpf->maps.roles);
+	c->requests.specs_fd = bpf_map__fd(c->bpf->maps.usdt_specs);
+	c->requests.pid = c->o.only ? c->o.only : -1;
+}
+
+static int update_requests(struct capture_offcpu *c)
+{
+	int err = c->o.no_idle ? request_probes_follow(&c->requests, &c->watch.target) : 0;
+
+	return err ? watch_fail(&c->watch, err, "%s", c->requests.error) : 0;
+}
 
 /* ---------------------------------------------------------------- loading ---- */
 
@@ -133,6 +167,8 @@ static int load(struct capture_offcpu *c)
 	err = watch_prepare(&c->watch, c->bpf->obj, &wo);
 	if (!err)
 		err = bpf_program__set_autoload(c->bpf->progs.offcpu_sample, c->o.frequency > 0);
+	if (!err)
+		err = prepare_requests(c);
 	if (err)
 		return err;
 	err = offcpu_bpf__load(c->bpf);
@@ -140,6 +176,7 @@ static int load(struct capture_offcpu *c)
 		return watch_fail(&c->watch, err, "the kernel refused the BPF programs: %s",
 				  strerror(-err));
 	c->sleepers.threads_fd = bpf_map__fd(c->bpf->maps.threads);
+	open_requests(c);
 	return watch_open(&c->watch, c->bpf->obj, &wo, on_record, c);
 }
 
@@ -156,6 +193,7 @@ struct capture_offcpu *capture_offcpu_new(const struct capture_offcpu_options *o
 	c->o = *o;
 	watch_init(&c->watch);
 	sampler_init(&c->sampler, o->event, o->frequency);
+	request_probes_init(&c->requests);
 	c->sleepers = (struct sleepers){ .watch = &c->watch, .user = o->user, .kernel = o->kernel };
 	err = load(c);
 	if (err) {
@@ -173,6 +211,7 @@ static void detach(struct capture_offcpu *c)
 		c->links[i] = NULL;
 	}
 	sampler_release(&c->sampler);
+	attach_release(&c->requests.attach);
 }
 
 void capture_offcpu_free(struct capture_offcpu *c)
@@ -180,6 +219,7 @@ void capture_offcpu_free(struct capture_offcpu *c)
 	if (!c)
 		return;
 	detach(c);
+	request_probes_release(&c->requests);
 	sleepers_release(&c->sleepers);
 	watch_release(&c->watch);
 	offcpu_bpf__destroy(c->bpf);
@@ -278,6 +318,8 @@ static int offcpu_start(void *capture)
 		err = attach(c);
 	if (!err)
 		err = scan(c, 0);
+	if (!err)
+		err = update_requests(c);
 	if (!err && !c->held)
 		err = set_edge(c);
 	c->running = !err;
@@ -325,6 +367,8 @@ static int offcpu_poll(void *capture)
 	struct capture_offcpu *c = capture;
 	int err = watch_poll(&c->watch);
 
+	if (!err)
+		err = update_requests(c);
 	if (!err)
 		err = read_unmapped(c);
 	if (!err && c->bpf->bss->new_keys - c->keys_at > OFFCPU_MAX_KEYS / 2)
@@ -452,6 +496,7 @@ void capture_offcpu_stats(struct capture_offcpu *c, struct capture_offcpu_stats 
 		.lost_ns = c->bpf->bss->lost_ns,
 		.lost_threads = c->bpf->bss->lost_threads,
 		.lost_events = watch_stat(&c->watch, STAT_LOST_EVENTS),
+		.lost_requests = c->bpf->bss->lost_requests + c->bpf->bss->bad_arguments,
 	};
 	for (size_t i = 0; i < c->waits.nr_threads; i++)
 		ret->running_ns += c->waits.threads[i].running;

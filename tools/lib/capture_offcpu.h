@@ -30,9 +30,13 @@ struct capture_offcpu_options {
 	const pid_t *tids; /* only these threads; nr 0: all */
 	size_t nr_tids;
 	/* Which waits; the threads' own sums are of all. */
-	uint32_t reasons;	 /* bits by enum offcpu_reason */
-	uint32_t states;	 /* bits by the letter's place in the alphabet: 1 << ('S' & 31) */
-	bool no_idle;		 /* not those for work to come: epoll_wait, poll, select, accept */
+	uint32_t reasons; /* bits by enum offcpu_reason */
+	uint32_t states;  /* bits by the letter's place in the alphabet: 1 << ('S' & 31) */
+	/*
+	 * Not those for work to come: epoll_wait, poll, select, accept, unless a request is in flight
+	 * that the thread has begun, if the target has the probes that tell (request_presets.c).
+	 */
+	bool no_idle;
 	uint64_t min_ns, max_ns; /* from leaving the CPU to being on one, within the capture */
 	/* Samples of running threads a second and CPU; 0: none. */
 	unsigned int frequency;
@@ -53,10 +57,11 @@ struct capture_offcpu_stats {
 	uint64_t misread;    /* kernel stacks that the memo had wrong when they were compared */
 	uint64_t no_stack;   /* those without frames: they count, and are marked; why: */
 	uint64_t lost_ring, lost_names, lost_scratch;
-	uint64_t lost;	       /* waits that were not counted */
-	uint64_t lost_ns;      /* their time */
-	uint64_t lost_threads; /* threads that found no room */
-	uint64_t lost_events;  /* notices of fork, exec or exit; an exit's has a thread's sums */
+	uint64_t lost;		/* waits that were not counted */
+	uint64_t lost_ns;	/* their time */
+	uint64_t lost_threads;	/* threads that found no room */
+	uint64_t lost_requests; /* with no_idle: not known to be in flight */
+	uint64_t lost_events;	/* notices of fork, exec or exit; an exit's has a thread's sums */
 };
 
 struct capture_offcpu;

@@ -175,6 +175,7 @@ void offcpu_summarize(struct summary *s, const struct capture_offcpu_stats *st, 
 	add_unless_0(s, "no-stack", st->no_stack);
 	add_unless_0(s, "lost-threads", st->lost_threads);
 	add_unless_0(s, "lost-events", st->lost_events);
+	add_unless_0(s, "lost-requests", st->lost_requests);
 	add_unless_0(s, "unreported", st->unreported);
 	add_unless_0(s, "kernel-misread", st->misread);
 }

@@ -2,6 +2,7 @@
 #include "request_probes.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -40,6 +41,15 @@ static int fail(struct request_probes *p, int err, const char *fmt, ...)
 	vsnprintf(p->error, sizeof(p->error), fmt, ap);
 	va_end(ap);
 	return err;
+}
+
+int request_probes_prepare(struct bpf_program *prog, struct bpf_map *specs)
+{
+	int err = bpf_program__set_autoload(prog, true);
+
+	if (!err)
+		err = attach_prepare(prog);
+	return err ? err : bpf_map__set_max_entries(specs, REQUEST_MAX_PROBES);
 }
 
 void request_probes_init(struct request_probes *p)
@@ -402,6 +412,13 @@ int request_probes_update(struct request_probes *p, const struct objects *object
 	while (p->nr_objects < objects->nr && !err)
 		err = scan_object(p, objects, objects->items[p->nr_objects++], pid);
 	return err;
+}
+
+int request_probes_follow(struct request_probes *p, const struct target *t)
+{
+	if (!t->nr_procs || p->nr_objects == t->objects.nr)
+		return 0;
+	return request_probes_update(p, &t->objects, t->procs[0]->pid);
 }
 
 void request_probes_forget(struct request_probes *p)

@@ -17,6 +17,10 @@
 #include "object.h"
 #include "request_spec.h"
 #include "strbuf.h"
+#include "target.h"
+
+struct bpf_map;
+struct bpf_program;
 
 struct request_probes {
 	/* Set by the caller before the first update; borrowed. */
@@ -42,6 +46,12 @@ struct request_probes {
 	char error[512];
 };
 
+/*
+ * Before load: the program that hits of these probes run, which is not loaded otherwise, and the map
+ * of where their arguments are. Returns 0 or a negative errno.
+ */
+int request_probes_prepare(struct bpf_program *prog, struct bpf_map *specs);
+
 void request_probes_init(struct request_probes *p);
 /* Detaches. */
 void request_probes_release(struct request_probes *p);
@@ -51,6 +61,9 @@ void request_probes_release(struct request_probes *p);
  * a negative errno and p->error.
  */
 int request_probes_update(struct request_probes *p, const struct objects *objects, pid_t pid);
+
+/* The same of whatever the target maps, if there is anything new. */
+int request_probes_follow(struct request_probes *p, const struct target *t);
 
 /*
  * Those of the only process are bound to a task that is gone: another thread than the first runs another
