@@ -76,6 +76,16 @@ class Ends(LiveTest):
         self.assert_stacks(result, case)
         self.assertRegex(result.err, r"(?i)exit", "a note that the target has gone")
 
+    def test_targets_that_exit_before_the_capture_begins(self):
+        """Their parent waits for them only afterwards, so that they are there all the time."""
+        for n in range(1, 11):
+            with Process(["sleep", str(n / 100)]) as sleeper:
+                result = periscope("cpu", "-p", sleeper.pid, "-f", 20)
+            # One that was gone already is refused.
+            self.assertIn(result.status, (0, 1), result)
+            self.assertRegex(result.err, r"(?i)exited|no process with PID")
+            self.assertLess(float(result.summary.get("seconds", 0)), 10, result)
+
     def test_target_that_sleeps(self):
         """No sample; and whether that can be is told by its CPU time."""
         with Process(["sleep", "60"]) as sleeper:

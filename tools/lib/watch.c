@@ -4,13 +4,13 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -267,15 +267,25 @@ int watch_consume(struct watch *w)
 	return err ? watch_fail(w, err, "cannot collect: %s", strerror(-err)) : 0;
 }
 
-/* Records of exits may be lost in a full ring; a process descriptor cannot be. */
+/* Has it exited? Also if its parent has not waited for it so far, which a signal would not tell. */
+static bool has_exited(const struct target_process *p)
+{
+	struct pollfd poll_fd = { .fd = p->pidfd, .events = POLLIN };
+
+	return p->pidfd >= 0 && poll(&poll_fd, 1, 0) > 0;
+}
+
+/*
+ * Records of exits may be lost in a full ring, and one may exit before there are any; a process
+ * descriptor cannot be lost.
+ */
 static void reap(struct watch *w)
 {
 	/* Backwards: one that is taken out is replaced by the last. */
 	for (size_t i = w->target.nr_procs; i--;) {
-		struct target_process *p = w->target.procs[i];
+		const struct target_process *p = w->target.procs[i];
 
-		if (p->pidfd >= 0 && syscall(SYS_pidfd_send_signal, p->pidfd, 0, NULL, 0) &&
-		    errno == ESRCH)
+		if (has_exited(p))
 			target_exited(&w->target, p->pid);
 	}
 }
