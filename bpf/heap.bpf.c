@@ -420,7 +420,6 @@ int heap_request(struct pt_regs *ctx)
 {
 	struct hit h = { .ctx = ctx, .t = bpf_ktime_get_ns() };
 	struct heap_thread *t;
-	__u32 id;
 
 	if (!enabled)
 		return 0;
@@ -428,10 +427,7 @@ int heap_request(struct pt_regs *ctx)
 	if (!t)
 		return 0;
 	h.ids = (struct target_ids){ t->tgid, t->tid };
-	h.cookie = bpf_get_attach_cookie(ctx);
-	id = PROBE_COOKIE_ID(h.cookie);
-	h.p = bpf_map_lookup_elem(&roles, &id);
-	if (!h.p || read_key(&h))
+	if (read_hit(&h))
 		return 0;
 	switch (h.p->role) {
 	case ROLE_STATUS:

@@ -328,14 +328,10 @@ SEC("?uprobe")
 int offcpu_request(struct pt_regs *ctx)
 {
 	struct hit h = { .ctx = ctx, .ids = current_ids() };
-	__u32 id;
 
 	if (!target_lookup(h.ids))
 		return 0;
-	h.cookie = bpf_get_attach_cookie(ctx);
-	id = PROBE_COOKIE_ID(h.cookie);
-	h.p = bpf_map_lookup_elem(&roles, &id);
-	if (!h.p || read_key(&h))
+	if (read_hit(&h))
 		return 0;
 	if (h.p->role == ROLE_BEGIN || (h.p->role == ROLE_STATUS && arg(&h, h.p->name)))
 		request_begins(&h.key);

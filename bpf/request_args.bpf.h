@@ -77,6 +77,17 @@ static __always_inline int read_key(struct hit *h)
 	return 0;
 }
 
+/* What the probe means, and which request it is about. Returns -1 if that cannot be told. */
+static __always_inline int read_hit(struct hit *h)
+{
+	__u32 id;
+
+	h->cookie = bpf_get_attach_cookie(h->ctx);
+	id = PROBE_COOKIE_ID(h->cookie);
+	h->p = bpf_map_lookup_elem(&roles, &id);
+	return h->p ? read_key(h) : -1;
+}
+
 /* What the request is called, at most `size` bytes. Returns REQUEST_NAME_* flags. */
 static __always_inline __u8 read_name_into(const struct hit *h, char *name, __u32 size)
 {

@@ -280,14 +280,10 @@ SEC("uprobe")
 int request_hit(struct pt_regs *ctx)
 {
 	struct hit h = { .ctx = ctx, .t = bpf_ktime_get_ns(), .ids = current_ids() };
-	__u32 id;
 
 	if (!active || !is_ours(h.ids))
 		return 0;
-	h.cookie = bpf_get_attach_cookie(ctx);
-	id = PROBE_COOKIE_ID(h.cookie);
-	h.p = bpf_map_lookup_elem(&roles, &id);
-	if (!h.p || read_key(&h))
+	if (read_hit(&h))
 		return 0;
 	switch (h.p->role) {
 	case ROLE_STATUS:

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bpf/wait.h"
 #include "lib/capture_offcpu.h"
 #include "lib/cli_result.h"
 #include "lib/measure.h"

@@ -265,7 +265,7 @@ static int update_probes(struct capture_requests *c)
 	err = update_allocs(c);
 	if (err)
 		return err;
-	err = request_probes_follow(&c->probes, t);
+	err = request_probes_update(&c->probes, &t->objects, t->procs[0]->pid);
 	if (err)
 		return watch_fail(&c->watch, err, "%s", c->probes.error);
 	if (c->begun || !c->probes.nr_sites)
